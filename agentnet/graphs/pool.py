@@ -1,0 +1,153 @@
+"""`Pool`: an immutable set of agents, and `PoolHandle`: the one place where it is swapped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentnet.errors import PoolError
+from agentnet.graphs.agent import Agent, Backend, content_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The agents to choose from: ordered, named once each, never changed in place.
+
+    >>> pool = Pool([Agent(name="a"), Agent(name="b")])
+    >>> pool.names, len(pool), pool.add(Agent(name="c")).names
+    (('a', 'b'), 2, ('a', 'b', 'c'))
+    """
+
+    agents: tuple[Agent, ...]
+    version: str = field(init=False, compare=False)
+    """Changes whenever an agent's definition changes."""
+    names: tuple[str, ...] = field(init=False, compare=False, repr=False)
+    _index: dict[str, int] = field(init=False, compare=False, repr=False)
+
+    def __init__(self, agents: Iterable[Agent]) -> None:
+        items = tuple(agents)
+        if not items:
+            raise PoolError("a pool needs at least one agent; got none.")
+        for item in items:
+            if not isinstance(item, Agent):
+                raise PoolError(f"a pool holds Agent values; got {type(item).__name__}.")
+        names = tuple(agent.name for agent in items)
+        index = {name: i for i, name in enumerate(names)}
+        if len(index) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise PoolError(f"agent names must be unique; given twice: {', '.join(twice)}.")
+        object.__setattr__(self, "agents", items)
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "_index", index)
+        object.__setattr__(self, "version", content_hash([agent.to_dict() for agent in items]))
+
+    def __len__(self) -> int:
+        return len(self.agents)
+
+    def __iter__(self) -> Iterator[Agent]:
+        return iter(self.agents)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._index
+
+    def __getitem__(self, name: str) -> Agent:
+        try:
+            return self.agents[self._index[name]]
+        except KeyError:
+            raise PoolError(f"no agent {name!r} in the pool; it has {', '.join(self.names)}.") from None
+
+    def index(self, name: str) -> int:
+        """Returns the position of an agent; raises PoolError when there is none of that name."""
+        self[name]
+        return self._index[name]
+
+    @property
+    def backends(self) -> dict[str, Backend]:
+        """The backends of all agents by name.
+
+        Raises:
+            PoolError: two different backends share a name.
+        """
+        found: dict[str, Backend] = {}
+        for agent in self.agents:
+            if agent.backend is None:
+                continue
+            if found.setdefault(agent.backend.name, agent.backend) != agent.backend:
+                raise PoolError(f"two different backends are called {agent.backend.name!r}; rename one.")
+        return found
+
+    def add(self, agent: Agent) -> Pool:
+        """Returns a pool with one more agent."""
+        return Pool((*self.agents, agent))
+
+    def remove(self, name: str) -> Pool:
+        """Returns a pool without one agent."""
+        gone = self[name]
+        return Pool(agent for agent in self.agents if agent is not gone)
+
+    def subset(self, names: Sequence[str]) -> Pool:
+        """Returns a pool of these agents, in the order given."""
+        return Pool(self[name] for name in names)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Returns JSON values in the schema of a pack's ``agents.json``."""
+        return [agent.to_dict() for agent in self.agents]
+
+    @classmethod
+    def from_list(cls, data: Sequence[dict[str, Any]]) -> Pool:
+        """Builds a pool from the JSON values of an ``agents.json``."""
+        if not isinstance(data, (list, tuple)):
+            raise PoolError("an agents file holds a JSON list of agents.")
+        return cls(Agent.from_dict(item) for item in data)
+
+
+class PoolHandle:
+    """The pool that is being served: readers take a snapshot, writers swap it.
+
+    Reading is one attribute look-up and never waits. A run keeps the snapshot it started with.
+
+    >>> handle = PoolHandle(Pool([Agent(name="a")]))
+    >>> handle.add(Agent(name="b")); handle.current.names, handle.revision
+    (('a', 'b'), 1)
+    """
+
+    __slots__ = ("_listeners", "_lock", "_state")
+
+    def __init__(self, pool: Pool) -> None:
+        self._state = (pool, 0)
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[Pool, int], None]] = []
+
+    @property
+    def current(self) -> Pool:
+        """The snapshot served now."""
+        return self._state[0]
+
+    @property
+    def revision(self) -> int:
+        """How often the pool has been swapped."""
+        return self._state[1]
+
+    def swap(self, change: Pool | Callable[[Pool], Pool]) -> None:
+        """Puts another pool in place, or the result of a function of the current one; atomic."""
+        with self._lock:
+            pool, revision = self._state
+            new = change(pool) if callable(change) else change
+            self._state = (new, revision + 1)
+            for listener in self._listeners:
+                listener(new, revision + 1)
+
+    def add(self, agent: Agent) -> None:
+        """Adds an agent: the next task can be routed to it."""
+        self.swap(lambda pool: pool.add(agent))
+
+    def remove(self, name: str) -> None:
+        """Removes an agent: no task routed from now on gets it."""
+        self.swap(lambda pool: pool.remove(name))
+
+    def on_change(self, listener: Callable[[Pool, int], None]) -> None:
+        """Calls ``listener(pool, revision)`` inside every later swap, for example to trace it."""
+        with self._lock:
+            self._listeners.append(listener)

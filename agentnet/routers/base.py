@@ -1,0 +1,220 @@
+"""`Router`: the contract of every router.
+
+A router turns a task into a `Decision`: it never calls an agent and never opens a database. It sees a
+task's text, context and history and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.errors import InvalidInput, NotFitted
+from agentnet.graphs.live import LiveState, PartialRun
+from agentnet.graphs.pool import Pool
+from agentnet.graphs.task import Task
+from agentnet.outcomes.table import Outcomes
+from agentnet.routers.decision import Decision, Feedback, Scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteOptions:
+    """Settings of one call of ``route``.
+
+    Attributes:
+        cost_weight: The quality-cost dial w in [0, 1]: utility = (1 - w) * score - w * cost / c, with c
+            the training data's dearest mean agent cost. 0 is quality only, 1 is cost only.
+        abstain_below: Abstain when the best calibrated score is below this; None never does.
+        rng: Source of randomness for sampling routers; None makes them use their own seed.
+    """
+
+    cost_weight: float = 0.0
+    abstain_below: float | None = None
+    rng: np.random.Generator | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cost_weight <= 1:
+            raise InvalidInput(f"cost_weight is a number from 0 to 1; got {self.cost_weight!r}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitReport:
+    """What a fit did: the choice made on validation, and what it was chosen from."""
+
+    router: str
+    n_train: int
+    n_val: int
+    seconds: float
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    """Hyper-parameters chosen."""
+    tried: tuple[Mapping[str, Any], ...] = ()
+    """Every setting tried with its validation score."""
+    notes: tuple[str, ...] = ()
+
+
+class Router(ABC):
+    """Base of all routers.
+
+    Subclasses give ``name``, `_fit`, `score_batch`, `_decide`, `_state` and `_restore`; the base does
+    timing, options and the folder on disk (``config.json`` and ``arrays.safetensors``, no pickle).
+    """
+
+    name: ClassVar[str]
+    """Name on the command line and in traces."""
+    recipes: ClassVar[tuple[str, ...]] = ()
+    """Values of the setting ``recipe``, where there are several."""
+
+    def __init__(self) -> None:
+        self.options = RouteOptions()
+        """Defaults for ``route``; change them with `with_options`."""
+        self.version = "unfitted"
+        """Content hash of the fitted state."""
+
+    # -- learning ------------------------------------------------------------------------------
+    def fit(self, outcomes: Outcomes, pool: Pool, *, seed: int = 0, device: str = "auto") -> FitReport:
+        """Learns from outcomes; selection uses the rows whose split is ``val`` only.
+
+        Args:
+            outcomes: Rows of split ``train`` and ``val``; rows of split ``test`` are not looked at.
+            pool: The agents, with descriptions and prices.
+            seed: Makes the fit deterministic.
+            device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        """
+        from agentnet.routers.persist import fingerprint
+
+        start = time.perf_counter()
+        report = self._fit(outcomes.without_split("test"), pool, seed=seed, device=device)
+        self.version = fingerprint(self)
+        return replace(report, seconds=time.perf_counter() - start)
+
+    @abstractmethod
+    def _fit(self, outcomes: Outcomes, pool: Pool, *, seed: int, device: str) -> FitReport:
+        """Learns; called by `fit`."""
+
+    def observe(self, feedback: Feedback) -> None:  # noqa: B027 - optional, not abstract
+        """Learns from one served task; routers that do not learn online ignore it."""
+
+    def with_probes(self, probes: Outcomes) -> Self:
+        """Returns this router knowing further outcomes of the pool's agents, without retraining.
+
+        Probes are outcomes on other queries, typically of agents that were not there in training.
+        """
+        raise NotImplementedError
+
+    # -- deciding ------------------------------------------------------------------------------
+    @abstractmethod
+    def score_batch(
+        self, tasks: Sequence[Task], pool: Pool, *, vectors: NDArray[np.float32] | None = None
+    ) -> Scores:
+        """Predicts score and cost of every agent of the pool; arrays only.
+
+        Args:
+            tasks: n tasks.
+            pool: A agents; ones never seen in training are allowed.
+            vectors: [n, d] the tasks' encodings, where the caller has them already.
+        """
+
+    @abstractmethod
+    def _decide(
+        self,
+        tasks: Sequence[Task],
+        pool: Pool,
+        scores: Scores,
+        options: RouteOptions,
+        *,
+        live: LiveState | None,
+        seen: PartialRun | None,
+    ) -> list[Decision]:
+        """Makes a decision for each task from the scores; called by `route_batch`."""
+
+    def route(
+        self,
+        task: Task | str,
+        pool: Pool,
+        *,
+        live: LiveState | None = None,
+        seen: PartialRun | None = None,
+        options: RouteOptions | None = None,
+    ) -> Decision:
+        """Decides for one task.
+
+        Args:
+            task: The task or its text.
+            pool: The agents to choose from.
+            live: Load, health and warmth of the backends.
+            seen: What a growing graph has produced so far; None at the start.
+            options: Overrides this router's `options`.
+        """
+        return self.route_batch([Task.of(task)], pool, live=live, seen=seen, options=options)[0]
+
+    def route_batch(
+        self,
+        tasks: Sequence[Task],
+        pool: Pool,
+        *,
+        live: LiveState | None = None,
+        seen: PartialRun | None = None,
+        options: RouteOptions | None = None,
+        vectors: NDArray[np.float32] | None = None,
+    ) -> list[Decision]:
+        """Decides for n tasks at once, vectorised; same arguments as `route` and `score_batch`."""
+        if not tasks:
+            return []
+        start = time.perf_counter()
+        scores = self.score_batch(tasks, pool, vectors=vectors)
+        decisions = self._decide(tasks, pool, scores, options or self.options, live=live, seen=seen)
+        each = (time.perf_counter() - start) / len(tasks)
+        for decision in decisions:
+            decision.latency_s = each
+        return decisions
+
+    def with_options(self, **changes: Any) -> Self:
+        """Returns this router with other defaults for `route`; the fitted state is shared."""
+        import copy
+
+        other = copy.copy(self)
+        other.options = replace(self.options, **changes)
+        return other
+
+    # -- disk ----------------------------------------------------------------------------------
+    @abstractmethod
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Returns the fitted state as JSON values and named arrays."""
+
+    @abstractmethod
+    def _restore(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Takes over what `_state` returned."""
+
+    def save(self, path: str | Path) -> None:
+        """Writes the router to a folder (``config.json``, ``arrays.safetensors``), atomically."""
+        from agentnet.routers.persist import save
+
+        save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads a router from a folder.
+
+        Raises:
+            RouterLoadError: the folder is missing, incomplete, corrupt, of another router or of a newer
+                format.
+        """
+        from agentnet.routers.persist import load
+
+        router = load(Path(path))
+        if not isinstance(router, cls):
+            from agentnet.errors import RouterLoadError
+
+            raise RouterLoadError(f"{path} holds a {router.name!r} router, not {cls.name!r}.")
+        return router
+
+    def _check_fitted(self) -> None:
+        if self.version == "unfitted":
+            raise NotFitted(f"fit or load the {self.name!r} router first.")

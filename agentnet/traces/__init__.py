@@ -1,0 +1,1 @@
+"""Floor 3: the trace store. Knows nothing of routers' insides."""
