@@ -1,0 +1,47 @@
+"""Benchmark suites by name; a suite's module is imported when it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentnet.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SUITES = {"routing": "agentnet.bench.suites.routing"}
+
+
+def run_suite(
+    name: str,
+    *,
+    data: Sequence[str],
+    routers: Sequence[str] | None,
+    seeds: int,
+    out: Path,
+    command: str,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Runs a suite and writes ``results.json`` and ``report.html`` into ``out``.
+
+    Args:
+        name: One of `SUITES`.
+        data: Packs, or folders of packs.
+        routers: Names; None takes the suite's own.
+        seeds: Seeds per router.
+        out: Folder for the results.
+        command: The command to write into the results.
+        console: Where tables and progress go; None prints nothing.
+
+    Raises:
+        InvalidInput: there is no such suite.
+    """
+    if name not in SUITES:
+        raise InvalidInput(f"no suite {name!r}; there are: {', '.join(SUITES)}.")
+    results: dict[str, Any] = import_module(SUITES[name]).run(
+        data=data, routers=routers, seeds=seeds, out=out, command=command, console=console
+    )
+    return results

@@ -1,0 +1,48 @@
+"""``agentnet bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentnet.cli.options import command_line, console
+
+app = typer.Typer(help="Benchmark routers against strong simple baselines.", no_args_is_help=True)
+
+
+@app.callback()
+def root() -> None:
+    """Benchmark routers against strong simple baselines."""
+
+
+@app.command("run")
+def run(
+    suite: Annotated[str, typer.Argument(help="Name of a suite: routing.")],
+    data: Annotated[
+        list[str], typer.Option("--data", help="A data pack's folder, or a folder of packs; repeatable.")
+    ],
+    routers: Annotated[
+        str | None, typer.Option("--routers", help="Names, comma-separated; default: all.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds per router.")] = 5,
+    out: Annotated[Path, typer.Option("--out", help="Folder for results.json and report.html.")] = Path(
+        "bench-out"
+    ),
+) -> None:
+    """Run a benchmark suite; writes results.json and a self-contained report.html.
+
+    Example: agentnet bench run routing --data data/ulab9 --routers knn,kmeans --seeds 5
+    """
+    from agentnet.bench.suites import run_suite
+
+    run_suite(
+        suite,
+        data=data,
+        routers=routers.split(",") if routers else None,
+        seeds=seeds,
+        out=out,
+        command=command_line(),
+        console=console(),
+    )

@@ -1,0 +1,63 @@
+"""The ``agentnet`` command: every sub-command is imported only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from agentnet import __version__
+from agentnet.cli import bench, evaluate, inspect, learn, run, traces
+from agentnet.errors import AgentnetError
+
+app = typer.Typer(
+    name="agentnet",
+    help="Multi-agent LLM systems whose routing is learned: route, run, record, learn.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("run")(run.run)
+app.command("train")(learn.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("route")(learn.route)
+app.command("routers")(inspect.routers)
+app.command("doctor")(inspect.doctor)
+app.command("demo")(run.demo)
+app.command("convert")(traces.convert)
+app.add_typer(bench.app, name="bench")
+app.add_typer(traces.app, name="traces")
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"agentnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Multi-agent LLM systems whose routing is learned: route, run, record, learn."""
+
+
+def main() -> None:
+    """Runs the command line; known errors become one line and exit status 1 (2 for bad input)."""
+    try:
+        app()
+    except AgentnetError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(2 if isinstance(error, ValueError) else 1)
+    except KeyboardInterrupt:
+        typer.secho("interrupted; what had finished is kept.", fg="yellow", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
