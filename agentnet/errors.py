@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 
 class AgentnetError(Exception):
     """Base of all agentnet errors: ``except AgentnetError`` catches what agentnet raises."""
@@ -59,7 +61,15 @@ class RunError(AgentnetError):
 
 
 class BackendError(RunError):
-    """A language model call failed for good, after its retries and fallbacks."""
+    """A language model call failed for good, after its retries and fallbacks.
+
+    Attributes:
+        spent_tokens: Tokens that attempts without a usable answer are known to have used; None unknown.
+        spent_usd: USD of those tokens; None unknown.
+    """
+
+    spent_tokens: int | None = 0
+    spent_usd: Decimal | None = Decimal(0)
 
 
 class BackendUnreachable(BackendError):

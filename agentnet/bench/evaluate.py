@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,26 +10,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.bench import metrics
+from agentnet.bench.labels import label_metrics
+from agentnet.bench.latency import time_routes
 from agentnet.bench.scoring import ScoredQuery, Scorer, worst_replay
-from agentnet.errors import DataError
+from agentnet.errors import DataError, RouterError
 from agentnet.graphs.pool import Pool
-from agentnet.graphs.task import Task
-from agentnet.outcomes.table import Outcomes
+from agentnet.outcomes.encoders import Encoder
+from agentnet.outcomes.table import SPLITS, Outcomes
 from agentnet.routers.base import RouteOptions, Router
-from agentnet.routers.decision import Decision
 
 SCHEMA_VERSION = 1
-LATENCY_SAMPLE = 200
-"""Single ``route`` calls that are timed, spread over the evaluated rows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BestSingle:
-    """The agent with the best mean score in the router's training data, among the evaluated pool."""
+    """The agent with the best mean score in training, among the evaluated pool, on the evaluated rows.
+
+    Attributes:
+        agent: Its name.
+        scores: [n] its scores.
+        costs: [n] its USD; NaN unknown.
+    """
 
     agent: str
-    score: float
-    cost_usd: float | None
+    scores: NDArray[np.float64]
+    costs: NDArray[np.float64]
+
+    @property
+    def score(self) -> float:
+        """Mean score."""
+        return float(self.scores.mean())
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Mean USD; None when any is unknown."""
+        return None if np.isnan(self.costs).any() else float(self.costs.mean())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns JSON values."""
+        return {"agent": self.agent, "score": self.score, "cost_usd": self.cost_usd}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,9 +59,11 @@ class Evaluation:
         rows: One scored decision per query.
         scores: [n] score per query.
         costs: [n] USD per query; NaN unknown.
-        best_single: The reference agent; None when the training data had none of the pool.
-        best_single_scores: [n] its scores, for paired comparisons.
+        best_single: The reference agent; None when training knew none of the pool.
         oracle: Mean of the best agent's score per query.
+        latency_ms: p50 and p99 of one decision with encoding; empty if not timed.
+        latency_encoded_ms: The same with the text encoded already.
+        label: Further figures of label packs.
     """
 
     router: str
@@ -55,7 +75,6 @@ class Evaluation:
     scores: NDArray[np.float64]
     costs: NDArray[np.float64]
     best_single: BestSingle | None
-    best_single_scores: NDArray[np.float64] | None
     oracle: float
     latency_ms: dict[str, float]
     latency_encoded_ms: dict[str, float]
@@ -71,14 +90,18 @@ class Evaluation:
         """Mean USD per query; None when any is unknown."""
         return None if np.isnan(self.costs).any() else float(self.costs.mean())
 
+    @property
+    def selection(self) -> dict[str, float]:
+        """Share of each agent among all runs of agents, most run first; the shares add up to 1."""
+        return metrics.shares(name for row in self.rows for name in row.agents)
+
+    @property
+    def entropy(self) -> float:
+        """Entropy of `selection` in bits: 0 when one agent does everything."""
+        return metrics.entropy(self.selection.values())
+
     def to_dict(self, *, command: str = "", per_query: bool = True) -> dict[str, Any]:
-        """Returns the JSON that ``agentnet evaluate --json`` writes."""
-        selection = metrics.shares("+".join(row.agents) or "(abstained)" for row in self.rows)
-        shares = metrics.shares(name for row in self.rows for name in row.agents)
-        counts = len(self.rows)
-        runs = {
-            name: share * sum(len(r.agents) for r in self.rows) / counts for name, share in shares.items()
-        }
+        """Returns the JSON that ``agentnet evaluate --json`` writes; it holds no NaN."""
         best = self.best_single
         data: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
@@ -88,30 +111,30 @@ class Evaluation:
             "seed": self.seed,
             "split": self.split,
             "cost_weight": self.cost_weight,
-            "n": counts,
+            "n": len(self.rows),
             "score": self.score,
             "score_ci": list(metrics.bootstrap_ci(self.scores)),
             "cost_usd": self.cost_usd,
-            "best_single": best and {"agent": best.agent, "score": best.score, "cost_usd": best.cost_usd},
+            "best_single": best.to_dict() if best else None,
             "oracle": self.oracle,
-            "gap_closed": best and metrics.gap_closed(self.score, best.score, self.oracle),
-            "selection": runs,
-            "entropy": metrics.entropy(selection.values()),
+            "gap_closed": metrics.gap_closed(self.score, best.score, self.oracle) if best else None,
+            "gain_ci": list(metrics.bootstrap_ci(self.scores - best.scores)) if best else None,
+            "selection": self.selection,
+            "entropy": self.entropy,
             "calibration_error": metrics.calibration_error([r.predicted for r in self.rows], self.scores),
-            "latency_ms": self.latency_ms,
-            "latency_encoded_ms": self.latency_encoded_ms,
+            "latency_ms": self.latency_ms or None,
+            "latency_encoded_ms": self.latency_encoded_ms or None,
             "replay": worst_replay(self.rows),
-            "abstained": sum(row.abstained for row in self.rows) / counts,
+            "abstained": sum(row.abstained for row in self.rows) / len(self.rows),
+            **(self.label or {}),
         }
-        if self.best_single_scores is not None:
-            data["paired_gain_ci"] = list(metrics.bootstrap_ci(self.scores - self.best_single_scores))
-        data |= self.label or {}
         if per_query:
-            data["per_query"] = [_row(row) for row in self.rows]
+            data["per_query"] = [query_row(row) for row in self.rows]
         return data
 
 
-def _row(row: ScoredQuery) -> dict[str, Any]:
+def query_row(row: ScoredQuery) -> dict[str, Any]:
+    """Returns a scored query as JSON values."""
     return {
         "query_id": row.query_id,
         "agents": list(row.agents),
@@ -121,6 +144,7 @@ def _row(row: ScoredQuery) -> dict[str, Any]:
         "abstained": row.abstained,
         "score": row.score,
         "cost_usd": row.cost_usd,
+        "chosen": list(row.chosen),
     }
 
 
@@ -134,7 +158,9 @@ def evaluate(
     options: RouteOptions | None = None,
     fallback: str | None = None,
     seed: int = 0,
-    time_routes: bool = True,
+    reference: Mapping[str, float] | None = None,
+    time_decisions: bool = True,
+    uncached: Encoder | None = None,
 ) -> Evaluation:
     """Lets a router decide on recorded queries and scores what it chose.
 
@@ -149,27 +175,32 @@ def evaluate(
         options: The quality-cost dial, abstention threshold and source of randomness.
         fallback: Agent that answers when the router abstains.
         seed: Seed of the generator given to sampling routers, where ``options`` has none.
-        time_routes: Whether to time single ``route`` calls.
+        reference: Mean training scores by which the best single agent is named; default the router's own.
+        time_decisions: Whether to time single ``route`` calls.
+        uncached: Encoder for these, where the router's own remembers texts (see `time_routes`).
 
     Raises:
         DataError: there are no rows, an agent has no outcomes, or a probe's query is evaluated.
+        RouterError: the router takes no probes.
     """
-    rows = outcomes if split == "all" else outcomes.split(split)
-    if not len(rows):
-        raise DataError(f"the pack has no rows in split {split!r}; try --split all.")
-    pool = pool or rows.pool
-    rows = _columns(rows, pool)
+    rows = evaluated_rows(outcomes, split, pool)
     if probes is not None:
-        router = _with_probes(router, probes, rows, pool)
+        router = _with_probes(router, probes, rows)
     options = options or router.options
     if options.rng is None:
         options = replace(options, rng=np.random.default_rng(seed))
+    scorer = Scorer(rows, fallback=fallback)
     tasks = rows.tasks()
     vectors = router.encode(tasks)
-    decisions = router.route_batch(tasks, pool, options=options, vectors=vectors)
-    scored = Scorer(rows, fallback=fallback).score(decisions)
-    best, best_scores = _best_single(router, rows)
-    with_text, encoded = _time(router, tasks, pool, options, vectors) if time_routes else ({}, {})
+    scored = scorer.score(router.route_batch(tasks, rows.pool, options=options, vectors=vectors))
+    with_text: dict[str, float] = {}
+    encoded: dict[str, float] = {}
+    if time_decisions:
+        with_text, encoded = time_routes(
+            router, tasks, rows.pool, options=options, vectors=vectors, encoder=uncached
+        )
+    if reference is None:
+        reference = router.training.mean_score if router.training else {}
     return Evaluation(
         router=router.name,
         router_version=router.version,
@@ -179,103 +210,81 @@ def evaluate(
         rows=scored,
         scores=np.array([row.score for row in scored]),
         costs=np.array([np.nan if row.cost_usd is None else row.cost_usd for row in scored]),
-        best_single=best,
-        best_single_scores=best_scores,
-        oracle=_oracle(rows),
+        best_single=best_single(reference, rows),
+        oracle=oracle_score(rows),
         latency_ms=with_text,
         latency_encoded_ms=encoded,
-        label=_label_metrics(decisions, scored, rows) if rows.kind == "label" else None,
+        label=label_metrics(scored, rows) if rows.kind == "label" else None,
     )
 
 
-def _columns(rows: Outcomes, pool: Pool) -> Outcomes:
+def evaluated_rows(outcomes: Outcomes, split: str, pool: Pool | None = None) -> Outcomes:
+    """Returns the rows of a split with the pool's agents as columns.
+
+    Raises:
+        DataError: there is no such split, it is empty, or an agent has no outcome on its rows.
+    """
+    if split not in (*SPLITS, "all"):
+        raise DataError(f"no split {split!r}; there are {', '.join(SPLITS)} and all.")
+    rows = outcomes if split == "all" else outcomes.split(split)
+    if not len(rows):
+        raise DataError(f"the pack has no rows in split {split!r}; try --split all.")
+    pool = pool or rows.pool
     if rows.kind == "label":
         return Outcomes.from_labels(rows.queries, pool, source=rows.source)
-    missing = [name for name in pool.names if name not in rows.agents]
+    rows = rows.for_pool(pool)
+    observed: list[bool] = np.asarray(rows.observed.any(axis=0)).tolist()
+    missing = [name for name, seen in zip(rows.agents, observed, strict=True) if not seen]
     if missing:
         raise DataError(
-            f"the pack has no outcomes of {', '.join(missing)}; evaluate a pool of {', '.join(rows.agents)}."
+            f"the pack has no outcomes of {', '.join(missing)} on the evaluated queries; it can be evaluated "
+            f"with {', '.join(name for name in outcomes.agents if name not in missing)}."
         )
-    return rows.for_pool(pool)
+    return rows
 
 
-def _with_probes(router: Router, probes: Outcomes, rows: Outcomes, pool: Pool) -> Router:
+def _with_probes(router: Router, probes: Outcomes, rows: Outcomes) -> Router:
+    """The router with the outcomes of the evaluated pool's agents among the probes."""
     seen = set(rows.queries.query_id.tolist()) & set(probes.queries.query_id.tolist())
     if seen:
         raise DataError(
             f"{len(seen)} probe queries are in the evaluated split (such as {min(seen)}): probes must be "
             "outcomes on other queries."
         )
-    return router.with_probes(
-        _columns(probes, Pool(a for a in pool if a.name in probes.agents))
-        if probes.kind != "label"
-        else probes
-    )
+    shared = [agent for agent in rows.pool if agent.name in probes.pool]
+    if not shared:
+        raise DataError(
+            f"the probes hold no agent of the evaluated pool; they hold {', '.join(probes.agents)}."
+        )
+    if probes.kind == "label":
+        # A query of an agent that is not in the pool is not out of scope: it says nothing here.
+        away = set(probes.agents) - set(rows.agents)
+        probes = probes.take(np.array([gold not in away for gold in probes.queries.gold], bool))
+        if not len(probes):
+            raise DataError("no probe query is for an agent of the evaluated pool.")
+    try:
+        return router.with_probes(probes.for_pool(Pool(shared)))
+    except NotImplementedError:
+        raise RouterError(f"the router {router.name!r} takes no probes; leave --probes out.") from None
 
 
-def _best_single(router: Router, rows: Outcomes) -> tuple[BestSingle | None, NDArray[np.float64] | None]:
-    """The agent that a user would have taken from the training data alone."""
-    means = {name: mean for name, mean in router.train_means().items() if name in rows.pool}
+def best_single(reference: Mapping[str, float], rows: Outcomes) -> BestSingle | None:
+    """Returns the agent that a user would have taken from the training data alone; ties go by name.
+
+    None where the reference knows no agent of the pool, or the agent was not run on every row.
+    """
+    means = {name: mean for name, mean in reference.items() if name in rows.pool}
     if not means:
-        return None, None
-    name = max(means, key=lambda agent: means[agent])
+        return None
+    name = min(means, key=lambda agent: (-means[agent], agent))
     column = rows.pool.index(name)
-    scores = np.nan_to_num(rows.score[:, column].astype(np.float64))
-    cost = float(rows.cost[:, column].mean())
-    return BestSingle(name, float(scores.mean()), None if np.isnan(cost) else cost), scores
+    scores = rows.score[:, column].astype(np.float64)
+    if np.isnan(scores).any():
+        return None
+    return BestSingle(agent=name, scores=scores, costs=rows.cost[:, column].astype(np.float64))
 
 
-def _oracle(rows: Outcomes) -> float:
-    """Mean best score; on label packs a row out of scope is right by abstaining."""
+def oracle_score(rows: Outcomes) -> float:
+    """Returns the mean best recorded score; a row out of scope is right by abstaining."""
     best = np.nan_to_num(rows.score).max(1)
     return float(np.where(rows.out_of_scope, 1.0, best).mean())
-
-
-def _time(
-    router: Router,
-    tasks: Sequence[Task],
-    pool: Pool,
-    options: RouteOptions,
-    vectors: NDArray[np.float32] | None,
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Milliseconds of single decisions, with encoding and with the text already encoded."""
-    step = max(1, len(tasks) // LATENCY_SAMPLE)
-    full, encoded = [], []
-    for i in range(0, len(tasks), step):
-        # A text that was just encoded may sit in the encoder's cache: ask about one never seen before.
-        fresh = replace(tasks[i], text=f"{tasks[i].text} ")
-        start = time.perf_counter()
-        router.route(fresh, pool, options=options)
-        full.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        router.route_batch(
-            [tasks[i]], pool, options=options, vectors=None if vectors is None else vectors[i : i + 1]
-        )
-        encoded.append(time.perf_counter() - start)
-    return _percentiles(full), _percentiles(encoded)
-
-
-def _percentiles(seconds: list[float]) -> dict[str, float]:
-    p50, p99 = np.percentile(np.array(seconds) * 1000, [50, 99])
-    return {"p50": round(float(p50), 4), "p99": round(float(p99), 4)}
-
-
-def _label_metrics(
-    decisions: Sequence[Decision], scored: Sequence[ScoredQuery], rows: Outcomes
-) -> dict[str, float | None]:
-    """Hit rate, exact set, set size and out-of-scope figures of packs whose gold is an agent's name."""
-    oos = rows.out_of_scope
-    gold = rows.queries.gold
-    chosen = [set() if d.abstained else set(d.agents) for d in decisions]
-    inside = np.flatnonzero(~oos)
-    abstained = np.array([row.abstained for row in scored])
-    hits = np.array([gold[i] in chosen[i] for i in inside])
-    exact = np.array([chosen[i] == {gold[i]} for i in inside])
-    sizes = np.array([len(c) for c in chosen if c])
-    return {
-        "hit": float(hits.mean()) if inside.size else None,
-        "exact_set": float(exact.mean()) if inside.size else None,
-        "set_size": float(sizes.mean()) if sizes.size else None,
-        "oos_recall": float(abstained[oos].mean()) if oos.any() else None,
-        "false_alarms": float(abstained[~oos].mean()) if inside.size else None,
-    }

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.routers import calibration
+
 Floats = NDArray[np.float64]
 
 
@@ -76,27 +78,33 @@ def shares(choices: Iterable[str]) -> dict[str, float]:
     return {name: count / total for name, count in counts.most_common()}
 
 
-def calibration_error(predicted: ArrayLike, actual: ArrayLike, *, bins: int = 10) -> float | None:
-    """Expected calibration error over equal-mass bins; None when nothing was predicted.
+def calibration_error(predicted: ArrayLike, actual: ArrayLike) -> float | None:
+    """Expected calibration error as `agentnet.routers.calibration.calibration_error`; None for no rows.
 
     Args:
-        predicted: [n] predicted probability of a right answer; NaN rows are left out.
+        predicted: [n] predicted probability of a right answer; NaN rows (abstentions) are left out.
         actual: [n] score in [0, 1].
-        bins: Number of bins of equal size.
 
-    >>> calibration_error([0.5] * 4, [1, 0, 1, 0])
-    0.0
+    >>> calibration_error([0.5] * 4, [1, 0, 1, 0]), calibration_error([], [])
+    (0.0, None)
     """
-    p, y = np.asarray(predicted, float), np.asarray(actual, float)
-    known = ~(np.isnan(p) | np.isnan(y))
-    p, y = p[known], y[known]
-    if not p.size:
-        return None
-    # Inner quantiles as edges: equal predictions always share a bin.
-    edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1]))
-    index = np.searchsorted(edges, p, side="left")
-    gaps = [(index == b).sum() * abs(p[index == b].mean() - y[index == b].mean()) for b in np.unique(index)]
-    return float(sum(gaps) / p.size)
+    p, y = np.asarray(predicted, np.float64), np.asarray(actual, np.float64)
+    known = ~np.isnan(p)
+    error = calibration.calibration_error(p[known], y[known])
+    return None if math.isnan(error) else error
+
+
+def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Returns the (cost, score) points that no other beats in both, cheapest first.
+
+    >>> front([(1, .5), (2, .4), (3, .9), (2, .6)])
+    [(1, 0.5), (2, 0.6), (3, 0.9)]
+    """
+    best: list[tuple[float, float]] = []
+    for cost, score in sorted(points, key=lambda p: (p[0], -p[1])):
+        if not best or score > best[-1][1]:
+            best.append((cost, score))
+    return best
 
 
 def hull(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -121,18 +129,18 @@ def _slope(a: tuple[float, float], b: tuple[float, float]) -> float:
     return (b[1] - a[1]) / (b[0] - a[0]) if b[0] > a[0] else math.inf
 
 
-def aiq(points: Sequence[tuple[float, float]], *, low: float, high: float) -> float:
+def aiq(points: Sequence[tuple[float, float]], *, low: float, high: float) -> float | None:
     """Average improvement in quality: mean height of the hull between two costs (RouterBench).
 
-    Below its cheapest point a curve has that point's score scaled by nothing: it counts as 0 there, for
-    nothing can be bought; so give curves that are compared the same ``low`` and ``high``.
+    Below its cheapest point a curve counts as 0, for there it can buy nothing; so give curves that are
+    compared the same ``low`` and ``high``. None where there is no curve or no range.
 
     >>> aiq([(0, 0.5), (1, 1.0)], low=0, high=1)
     0.75
     """
     curve = hull(points)
     if not curve or high <= low:
-        return math.nan
+        return None
     grid = np.linspace(low, high, 1001)
     x, y = np.array([c for c, _ in curve]), np.array([s for _, s in curve])
     height = np.interp(grid, x, y, left=0.0)

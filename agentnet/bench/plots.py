@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -25,12 +25,28 @@ class Series:
         points: (x, y) pairs.
         intervals: (low, high) of y for each point; empty draws none.
         dashed: For references such as the oracle.
+        joined: Whether a line joins the points.
     """
 
     name: str
     points: Sequence[tuple[float, float]]
     intervals: Sequence[tuple[float, float]] = ()
     dashed: bool = False
+    joined: bool = True
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Returns 1, 2 and 5 times powers of ten around a range of positive numbers, at most about ten.
+
+    >>> log_ticks(0.3, 4)
+    [0.2, 0.5, 1.0, 2.0, 5.0]
+    """
+    powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 2)
+    steps: tuple[int, ...] = (1, 2, 5) if len(powers) < 5 else (1,)
+    ticks = [float(f"{step}e{power}") for power in powers for step in steps]
+    first = max(i for i, tick in enumerate(ticks) if tick <= low * (1 + 1e-9))
+    last = min(i for i, tick in enumerate(ticks) if tick >= high * (1 - 1e-9))
+    return ticks[first : max(last, first + 1) + 1]
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -50,7 +66,13 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def line_plot(
-    series: Sequence[Series], *, x_label: str, y_label: str, diagonal: bool = False, y_percent: bool = False
+    series: Sequence[Series],
+    *,
+    x_label: str,
+    y_label: str,
+    diagonal: bool = False,
+    y_percent: bool = False,
+    log_x: bool = False,
 ) -> str:
     """Returns a plot of points and lines with a legend.
 
@@ -60,16 +82,19 @@ def line_plot(
         y_label: Name and unit of the vertical axis.
         diagonal: Draws y = x, for reliability plots.
         y_percent: Prints the vertical axis in per cent.
+        log_x: Makes the horizontal axis logarithmic; all x must be positive.
     """
     drawn = [item for item in series if item.points]
     if not drawn:
         return '<p class="muted">Nothing to plot.</p>'
     xs = [x for item in drawn for x, _ in item.points]
     ys = [y for item in drawn for _, y in item.points] + [v for s in drawn for i in s.intervals for v in i]
-    xt, yt = nice_ticks(min(xs), max(xs)), nice_ticks(min(ys), max(ys))
+    xt, yt = (log_ticks if log_x else nice_ticks)(min(xs), max(xs)), nice_ticks(min(ys), max(ys))
+    along = math.log if log_x else float
 
     def px(x: float) -> float:
-        return _LEFT + (x - xt[0]) / (xt[-1] - xt[0]) * (_WIDTH - _LEFT - _RIGHT)
+        low, high = along(xt[0]), along(xt[-1])
+        return _LEFT + (along(x) - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
 
     def py(y: float) -> float:
         return _HEIGHT - _BOTTOM - (y - yt[0]) / (yt[-1] - yt[0]) * (_HEIGHT - _TOP - _BOTTOM)
@@ -105,9 +130,11 @@ def line_plot(
     return "".join(parts)
 
 
-def _draw(item: Series, colour: str, index: int, px, py) -> list[str]:  # type: ignore[no-untyped-def]
+def _draw(
+    item: Series, colour: str, index: int, px: Callable[[float], float], py: Callable[[float], float]
+) -> list[str]:
     parts = []
-    if len(item.points) > 1:
+    if item.joined and len(item.points) > 1:
         path = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in item.points)
         dash = ' stroke-dasharray="5 4"' if item.dashed else ""
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"{dash}/>')

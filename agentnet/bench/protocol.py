@@ -6,25 +6,35 @@ uses train and val rows; test rows are scored once per router, seed and dial set
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.bench.evaluate import Evaluation, evaluate
+from agentnet.bench.evaluate import BestSingle, Evaluation, evaluate
 from agentnet.bench.scoring import Scorer
-from agentnet.outcomes.encoders import Encoder
+from agentnet.graphs.answers import normalise
+from agentnet.outcomes.encoders import Encoder, task_text
 from agentnet.outcomes.splits import cross_fit
 from agentnet.outcomes.table import Outcomes
 from agentnet.routers.base import RouteOptions, Router
-from agentnet.routers.registry import make_router
+from agentnet.routers.registry import make_router, router_class
+from agentnet.routers.settings import setting_types
 
-DIAL = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-"""Settings of the quality-cost dial that make a curve."""
-RANDOMISED = frozenset({"random", "kmeans", "task_best"})
-"""Routers whose result depends on the seed; the others are fitted once."""
+DIAL = (0.0, *(round(float(r / (1 + r)), 6) for r in np.logspace(-3, 3, 25)), 1.0)
+"""Settings of the quality-cost dial that make a curve, the same for every router.
+
+In between quality only and cost only, the price w / (1 - w) of the dearest agent's mean cost, in score,
+goes from 0.001 to 1,000, four settings a decade: agents' costs differ by such factors, so an even grid of
+w would put all cheap agents between two of its settings.
+"""
+RANDOMISED = frozenset({"random", "kmeans"})
+"""Routers whose choices depend on the seed; for the others it decides at most which rows tune them."""
 FOLDS = 5
+_CHUNK = 512
 Progress = Callable[[str], None]
 
 
@@ -33,7 +43,7 @@ class Point:
     """One setting of the dial on one set of rows.
 
     Attributes:
-        cost_weight: The setting.
+        cost_weight: The setting; NaN where every fold has its own.
         scores: [n] per query.
         costs: [n] USD per query; NaN unknown.
     """
@@ -58,72 +68,143 @@ class RouterRun:
     """One router fitted under one seed.
 
     Attributes:
+        name: The router.
+        seed: Of the fit.
         evaluation: At dial 0, quality only.
         curve: Every setting of `DIAL` on the test rows.
-        matched: Index into ``curve`` of the operating point chosen by cross-validation on train and val:
-            the cheapest setting that scores at least as much there as the best single agent; None where
-            no setting does or costs are unknown.
+        matched: The operating point that cross-validation on train and val chose: the cheapest setting that
+            scores at least as much there as the best single agent, or else the one that scores most; None
+            where costs are unknown.
     """
 
     name: str
     seed: int
     evaluation: Evaluation
     curve: tuple[Point, ...]
-    matched: int | None
+    matched: Point | None
 
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """Fits routers with one shared encoder, so that every text is encoded once."""
+    """Fits and measures routers.
+
+    Attributes:
+        encoder: Shared by all routers, with a cache: every text is encoded once.
+        uncached: The same without a cache, for timing.
+        progress: Called with what is being done.
+    """
 
     encoder: Encoder
+    uncached: Encoder
     progress: Progress = field(default=lambda text: None)
 
-    def fit(self, name: str, outcomes: Outcomes, *, seed: int, rows: Outcomes | None = None) -> Router:
-        """Fits a router on the train and val rows; the oracle alone is fitted on ``rows`` it is scored on."""
-        router = make_router(name)
+    def encode(self, outcomes: Outcomes) -> None:
+        """Encodes the texts of all rows, a chunk at a time."""
+        texts = [task_text(task) for task in outcomes.tasks()]
+        for start in range(0, len(texts), _CHUNK):
+            self.encoder.encode(texts[start : start + _CHUNK])
+            self.progress(f"encoded {min(start + _CHUNK, len(texts)):,} of {len(texts):,} texts")
+
+    def fit(
+        self, name: str, outcomes: Outcomes, *, seed: int, settings: Mapping[str, Any] | None = None
+    ) -> tuple[Router, dict[str, Any]]:
+        """Fits a router on the train and val rows; returns it and the settings that the fit chose.
+
+        Only the oracle sees the test rows: it is the bound, not a router.
+        """
+        router = make_router(name, **(settings or {}))
         router.use_encoder(self.encoder)
-        router.fit(rows if name == "oracle" and rows is not None else outcomes, outcomes.pool, seed=seed)
-        return router
+        report = router.fit(outcomes, outcomes.pool, seed=seed)
+        kinds = setting_types(router_class(name))
+        return router, {key: value for key, value in report.chosen.items() if key in kinds}
 
-    def run(self, name: str, outcomes: Outcomes, *, seed: int) -> RouterRun:
-        """Fits on train and val, scores test once per dial setting."""
+    def run(
+        self, name: str, outcomes: Outcomes, *, seeds: Sequence[int], timed: bool = True
+    ) -> list[RouterRun]:
+        """Fits once per seed and scores test once per dial setting.
+
+        The operating point is chosen once, with the first seed and the settings its fit chose.
+        """
+        inside = outcomes.without_split("test")
+        reference = dict(zip(inside.agents, inside.mean_score.tolist(), strict=True))
         test = outcomes.split("test")
-        self.progress(f"{name}, seed {seed}")
-        router = self.fit(name, outcomes, seed=seed, rows=test.with_split(np.full(len(test), "train")))
-        quality = RouteOptions(cost_weight=0.0)
-        evaluation = evaluate(router, outcomes, options=quality, seed=seed)
-        curve = tuple(self.curve(router, test, seed=seed))
-        matched = None if name == "oracle" else self.match(name, outcomes, seed=seed)
-        return RouterRun(name, seed, evaluation, curve, matched)
+        runs: list[RouterRun] = []
+        matched: int | None = None
+        for seed in seeds:
+            self.progress(f"{name}, seed {seed}")
+            router, chosen = self.fit(name, outcomes, seed=seed)
+            evaluation = evaluate(
+                router,
+                outcomes,
+                options=RouteOptions(cost_weight=0.0),
+                seed=seed,
+                reference=reference,
+                time_decisions=timed and not runs,
+                uncached=self.uncached,
+            )
+            if not runs and name != "oracle":
+                matched = self.match(name, inside, seed=seed, settings=chosen)
+            curve = self.curve(router, test, seed=seed)
+            at = None if matched is None else curve[matched]
+            runs.append(RouterRun(name, seed, evaluation, curve, at))
+        return runs
 
-    def curve(self, router: Router, rows: Outcomes, *, seed: int) -> Iterator[Point]:
-        """Yields a point per dial setting."""
+    def curve(self, router: Router, rows: Outcomes, *, seed: int) -> tuple[Point, ...]:
+        """Returns a point per dial setting; scores are predicted once for all of them."""
         tasks = rows.tasks()
         vectors = router.encode(tasks)
+        scores = router.score_batch(tasks, rows.pool, vectors=vectors)
         scorer = Scorer(rows)
+        points = []
         for weight in DIAL:
             options = RouteOptions(cost_weight=weight, rng=np.random.default_rng(seed))
-            scored = scorer.score(router.route_batch(tasks, rows.pool, options=options, vectors=vectors))
+            decisions = router.route_batch(tasks, rows.pool, options=options, vectors=vectors, scores=scores)
+            scored = scorer.score(decisions)
             costs = [np.nan if row.cost_usd is None else row.cost_usd for row in scored]
-            yield Point(weight, np.array([row.score for row in scored]), np.array(costs))
+            points.append(Point(weight, np.array([row.score for row in scored]), np.array(costs)))
+        return tuple(points)
 
-    def match(self, name: str, outcomes: Outcomes, *, seed: int) -> int | None:
-        """Index of the operating point, by cross-validation inside train and val."""
-        inside = outcomes.without_split("test")
-        curves = [
-            list(self.curve(self.fit(name, fold, seed=seed), fold.split("test"), seed=seed))
-            for fold in cross_fit(inside, FOLDS, seed)
-        ]
+    def match(
+        self, name: str, inside: Outcomes, *, seed: int, settings: Mapping[str, Any] | None = None
+    ) -> int | None:
+        """Returns the index into `DIAL` of the operating point, by cross-validation on the given rows.
+
+        Args:
+            name: The router.
+            inside: Train and val rows.
+            seed: Deals the folds.
+            settings: Hyper-parameters to keep; None lets every fold choose its own.
+        """
+        curves = []
+        for number, fold in enumerate(cross_fit(inside, FOLDS, seed)):
+            self.progress(f"{name}, operating point, fold {number + 1} of {FOLDS}")
+            router, _ = self.fit(name, fold, seed=seed, settings=settings)
+            curves.append(self.curve(router, fold.split("test"), seed=seed))
         scores = [np.concatenate([c[i].scores for c in curves]).mean() for i in range(len(DIAL))]
         costs = [np.concatenate([c[i].costs for c in curves]).mean() for i in range(len(DIAL))]
         target = float(np.nanmax(inside.mean_score))
-        good = [i for i in range(len(DIAL)) if scores[i] >= target - 1e-9 and not np.isnan(costs[i])]
-        return min(good, key=lambda i: costs[i], default=None)
+        if np.isnan(costs).any():
+            return None
+        good = [i for i in range(len(DIAL)) if scores[i] >= target - 1e-9]
+        if good:
+            return min(good, key=costs.__getitem__)
+        return int(np.argmax(scores))
 
-    def cross_fitted(self, name: str, outcomes: Outcomes, *, seed: int) -> list[RouterRun]:
-        """One run per fold; the folds' test rows together are all rows. All selection is inside the fold."""
-        return [self.run(name, fold, seed=seed) for fold in cross_fit(outcomes, FOLDS, seed)]
+    def _in_fold(self, number: int, text: str) -> None:
+        self.progress(f"cross-fitting, fold {number + 1} of {FOLDS}: {text}")
+
+    def cross_fitted(self, name: str, outcomes: Outcomes, *, seeds: Sequence[int]) -> list[RouterRun]:
+        """One run per seed over all rows, each row from the fold in which it was test.
+
+        All selection is inside the fold. The deal of the folds is the same for every router.
+        """
+        folds = list(cross_fit(outcomes, FOLDS, 0))
+        parts = []
+        for number, fold in enumerate(folds):
+            lab = replace(self, progress=partial(self._in_fold, number))
+            parts.append(lab.run(name, fold, seeds=seeds, timed=number == 0))
+        ids = outcomes.queries.query_id.tolist()
+        return [merge(runs, ids) for runs in zip(*parts, strict=True)]
 
 
 def seeds_for(name: str, seeds: int) -> Sequence[int]:
@@ -131,43 +212,63 @@ def seeds_for(name: str, seeds: int) -> Sequence[int]:
     return range(seeds) if name in RANDOMISED else range(1)
 
 
-def merge(runs: Sequence[RouterRun]) -> RouterRun:
+def compact(outcomes: Outcomes) -> Outcomes:
+    """Returns the outcomes with each response replaced by the number of its group of equal answers.
+
+    Votes and agreement come out the same, as the routers of this suite compare answers and read nothing
+    else in them; but long texts are normalised once, not in every fit.
+    """
+    if outcomes.response is None:
+        return outcomes
+    short = np.full(outcomes.response.shape, None, object)
+    for i, texts in enumerate(outcomes.response):
+        seen: dict[str, str] = {}
+        for j, text in enumerate(texts):
+            if text is not None:
+                key = normalise(text)
+                short[i, j] = seen.setdefault(key, str(len(seen))) if key else ""
+    return replace(outcomes, response=short)
+
+
+def merge(runs: Sequence[RouterRun], order: Sequence[str]) -> RouterRun:
     """Joins the folds of one cross-fitted router into one run over all rows.
 
-    The matched point keeps each fold's own operating point: its scores and costs are put at the place of
-    the first fold's setting.
+    Args:
+        runs: One per fold.
+        order: Query ids in the order wanted, so that routers can be compared row by row.
     """
     first = runs[0]
-    curve = [
-        Point(
-            point.cost_weight,
-            np.concatenate([run.curve[i].scores for run in runs]),
-            np.concatenate([run.curve[i].costs for run in runs]),
-        )
-        for i, point in enumerate(first.curve)
-    ]
-    matched = None
-    if all(run.matched is not None for run in runs):
-        picked = [run.curve[run.matched] for run in runs if run.matched is not None]
-        curve.append(
-            Point(
-                float("nan"),
-                np.concatenate([point.scores for point in picked]),
-                np.concatenate([point.costs for point in picked]),
-            )
-        )
-        matched = len(curve) - 1
+    rows = [row for run in runs for row in run.evaluation.rows]
+    place = {query_id: i for i, query_id in enumerate(order)}
+    at = np.argsort([place[row.query_id] for row in rows])
+
+    def joined(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        return np.concatenate(parts)[at]
+
+    def point(parts: Sequence[Point]) -> Point:
+        weights = {part.cost_weight for part in parts}
+        weight = weights.pop() if len(weights) == 1 else float("nan")
+        return Point(weight, joined([p.scores for p in parts]), joined([p.costs for p in parts]))
+
+    picked = [run.matched for run in runs if run.matched is not None]
     parts = [run.evaluation for run in runs]
-    best = [part.best_single_scores for part in parts]
+    best = [part.best_single for part in parts if part.best_single is not None]
+    names = list(dict.fromkeys(item.agent for item in best))
     evaluation = replace(
         parts[0],
         split="cross-fitted",
-        rows=[row for part in parts for row in part.rows],
-        scores=np.concatenate([part.scores for part in parts]),
-        costs=np.concatenate([part.costs for part in parts]),
-        best_single_scores=None
-        if any(b is None for b in best)
-        else np.concatenate([b for b in best if b is not None]),
+        rows=[rows[i] for i in at],
+        scores=joined([part.scores for part in parts]),
+        costs=joined([part.costs for part in parts]),
+        best_single=BestSingle(
+            agent=" / ".join(names),
+            scores=joined([item.scores for item in best]),
+            costs=joined([item.costs for item in best]),
+        )
+        if len(best) == len(parts)
+        else None,
         oracle=float(np.average([part.oracle for part in parts], weights=[len(part.rows) for part in parts])),
     )
-    return RouterRun(first.name, first.seed, evaluation, tuple(curve), matched)
+    curve = tuple(point([run.curve[i] for run in runs]) for i in range(len(first.curve)))
+    matched = point(picked) if len(picked) == len(runs) else None
+    return RouterRun(first.name, first.seed, evaluation, curve, matched)

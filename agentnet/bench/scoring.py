@@ -7,7 +7,7 @@ what a live run of the same answers would give.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,24 +23,27 @@ Replay = Literal["single", "exact", "top1"]
 _ORDER: tuple[Replay, ...] = ("single", "exact", "top1")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredQuery:
     """What one decision came to."""
 
     query_id: str
-    agents: tuple[str, ...]
+    agents: tuple[str, ...] = ()
     """Agents that ran, in order."""
-    weights: tuple[float, ...]
-    stopped_after: int | None
+    weights: tuple[float, ...] = ()
+    """Their weights in the vote."""
+    stopped_after: int | None = None
     """Number of agents that ran when a stop condition cut the rest; None when nothing was cut."""
-    answer_from: str | None
-    abstained: bool
-    score: float
-    cost_usd: float | None
+    answer_from: str | None = None
+    abstained: bool = False
+    score: float = 0.0
+    cost_usd: float | None = 0.0
     """Sum over the agents that ran; None once one is unknown."""
-    replay: Replay
-    predicted: float
+    replay: Replay = "single"
+    predicted: float = float("nan")
     """The router's calibrated score of what it chose; NaN where it abstained."""
+    chosen: tuple[str, ...] = ()
+    """Agents of the chosen graph, whether they ran or not."""
 
 
 def worst_replay(rows: Iterable[ScoredQuery]) -> Replay:
@@ -51,6 +54,9 @@ def worst_replay(rows: Iterable[ScoredQuery]) -> Replay:
 
 class Scorer:
     """Scores decisions on the rows of an outcome table.
+
+    A row's result is kept by graph, so that the same graph met again (another setting of the dial) costs
+    nothing.
 
     Args:
         outcomes: The evaluated rows with every outcome; only the scorer sees them.
@@ -63,7 +69,9 @@ class Scorer:
     def __init__(self, outcomes: Outcomes, *, fallback: str | None = None) -> None:
         self._outcomes = outcomes
         self._column = {name: i for i, name in enumerate(outcomes.agents)}
+        self._ids = outcomes.queries.query_id.tolist()
         self._out_of_scope = outcomes.out_of_scope
+        self._known: dict[tuple[int, TaskGraph], ScoredQuery] = {}
         if fallback is not None and fallback not in self._column:
             raise DataError(f"fallback {fallback!r} is no agent of the pool: {', '.join(outcomes.agents)}.")
         self._fallback = fallback
@@ -73,6 +81,7 @@ class Scorer:
 
         Raises:
             DataError: a chosen agent has no recorded outcome on its query.
+            GraphError: a chosen agent is not in the evaluated pool.
         """
         if len(decisions) != len(self._outcomes):
             raise DataError(f"{len(decisions)} decisions for {len(self._outcomes)} rows.")
@@ -82,30 +91,37 @@ class Scorer:
         graph = decision.graph
         if graph is None:
             return self._abstained(row)
-        predicted = decision.expected_score
-        if len(graph.nodes) == 1:
+        found = self._known.get((row, graph))
+        if found is None:
+            found = self._known[row, graph] = self._graph(row, graph)
+        return replace(found, predicted=decision.expected_score)
+
+    def _graph(self, row: int, graph: TaskGraph) -> ScoredQuery:
+        if len(graph.nodes) == 1 and graph.rounds == 1:
             name = graph.nodes[0].agent
-            return self._ran(row, (name,), (1.0,), None, name, "single", predicted)
+            return self._ran(row, graph, (name,), (graph.nodes[0].weight,), answer_from=name)
         texts = self._texts(row, graph)
-        if texts is None:
-            heaviest = max(graph.nodes, key=lambda node: node.weight)
-            return self._ran(
-                row, (heaviest.agent,), (heaviest.weight,), None, heaviest.agent, "top1", predicted
-            )
-        result = replay(graph, texts)
+        result = replay(graph, texts) if texts is not None else None
+        if result is None or not result.exact:
+            best = max(graph.nodes, key=lambda node: node.weight)
+            return self._ran(row, graph, (best.agent,), (best.weight,), answer_from=best.agent, how="top1")
         nodes = [graph.node(node_id) for node_id in result.ran]
-        winner = graph.node(result.winner).agent if result.winner else None
-        agents = tuple(node.agent for node in nodes)
-        weights = tuple(node.weight for node in nodes)
-        return self._ran(row, agents, weights, result.stopped_after, winner, "exact", predicted)
+        return self._ran(
+            row,
+            graph,
+            tuple(node.agent for node in nodes),
+            tuple(node.weight for node in nodes),
+            answer_from=graph.node(result.winner).agent if result.winner else None,
+            how="exact",
+            stopped_after=result.stopped_after,
+        )
 
     def _texts(self, row: int, graph: TaskGraph) -> dict[str, str | None] | None:
         """Recorded answers of the graph's agents; None when the graph cannot be replayed."""
         response = self._outcomes.response
         if response is None or not graph.replayable:
             return None
-        texts = {node.agent: response[row, self._at(node.agent)] for node in graph.nodes}
-        return None if all(text is None for text in texts.values()) else texts
+        return {node.agent: response[row, self._at(node.agent)] for node in graph.nodes}
 
     def _at(self, agent: str) -> int:
         try:
@@ -116,35 +132,41 @@ class Scorer:
     def _ran(
         self,
         row: int,
+        graph: TaskGraph,
         agents: tuple[str, ...],
         weights: tuple[float, ...],
-        stopped_after: int | None,
+        *,
         answer_from: str | None,
-        how: Replay,
-        predicted: float,
+        how: Replay = "single",
+        stopped_after: int | None = None,
     ) -> ScoredQuery:
         columns = [self._at(name) for name in agents]
         score = float(self._outcomes.score[row, self._at(answer_from)]) if answer_from else 0.0
-        query_id = str(self._outcomes.queries.query_id[row])
         if np.isnan(score):
             raise DataError(
-                f"agent {answer_from!r} has no recorded score on query {query_id}: evaluation needs the "
-                "outcome of every agent that can be chosen (leave the agent out with --agents)."
+                f"agent {answer_from!r} has no recorded score on query {self._ids[row]}: evaluation needs "
+                "the outcome of every agent that can be chosen (leave the agent out with --agents)."
             )
         cost = float(self._outcomes.cost[row, columns].sum())
-        known = None if np.isnan(cost) else cost
         return ScoredQuery(
-            query_id, agents, weights, stopped_after, answer_from, False, score, known, how, predicted
+            query_id=self._ids[row],
+            agents=agents,
+            weights=weights,
+            stopped_after=stopped_after,
+            answer_from=answer_from,
+            score=score,
+            cost_usd=None if np.isnan(cost) else cost,
+            replay=how,
+            chosen=graph.agents,
         )
 
     def _abstained(self, row: int) -> ScoredQuery:
-        query_id = str(self._outcomes.queries.query_id[row])
+        query_id = self._ids[row]
         if self._out_of_scope[row]:
-            return ScoredQuery(query_id, (), (), None, None, True, 1.0, 0.0, "single", np.nan)
+            return ScoredQuery(query_id=query_id, abstained=True, score=1.0)
         if self._fallback is None:
-            return ScoredQuery(query_id, (), (), None, None, True, 0.0, 0.0, "single", np.nan)
-        ran = self._ran(row, (self._fallback,), (1.0,), None, self._fallback, "single", np.nan)
-        return ScoredQuery(
-            query_id, ran.agents, ran.weights, None, ran.answer_from, True, ran.score, ran.cost_usd,
-            "single", np.nan,
-        )  # fmt: skip
+            return ScoredQuery(query_id=query_id, abstained=True)
+        ran = self._ran(
+            row, TaskGraph.of([self._fallback]), (self._fallback,), (1.0,), answer_from=self._fallback
+        )
+        return replace(ran, abstained=True)

@@ -142,7 +142,7 @@ def demo(
         int | None,
         typer.Option("--train-tasks", min=8, help="Training tasks to run now, on top of shipped traces."),
     ] = None,
-    router: Annotated[str, typer.Option("--router", help="Router to train on the traces.")] = "knn",
+    router: Annotated[str, typer.Option("--router", help="Router to train on the traces.")] = "kmeans",
 ) -> None:
     """Run the whole circle on a real language model on this CPU: run, record, learn, compare.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -57,6 +58,23 @@ def frozen_mapping(values: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return MappingProxyType(dict(values or {}))
 
 
+def _at_least(value: Any, least: float) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and float(value) >= least
+
+
+def _texts(value: Any, what: str) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise PoolError(f"{what} must be a list of texts; got {value!r}.")
+    return tuple(str(item) for item in value)
+
+
+def _shots(value: Any, what: str) -> tuple[Shot, ...]:
+    try:
+        return tuple(item if isinstance(item, Shot) else Shot(*item) for item in value)
+    except TypeError:
+        raise PoolError(f"{what} must be pairs of a question and an answer; got {value!r}.") from None
+
+
 def _check_name(kind: str, name: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise PoolError(
@@ -96,7 +114,7 @@ class Backend:
     """Further attempts after a failure that may pass. This is the only place that retries."""
     fallbacks: tuple[str, ...] = ()
     """Names of backends tried, in order, when this one has failed for good."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Further LiteLLM arguments (``api_base``, ``temperature``, ...). Keys stay in the environment."""
 
     def __post_init__(self) -> None:
@@ -105,9 +123,9 @@ class Backend:
             raise PoolError(f"backend {self.name!r} needs a model, such as 'openai/gpt-4o-mini'.")
         for key in ("price_in_per_mtok", "price_out_per_mtok"):
             object.__setattr__(self, key, to_money(getattr(self, key), f"{key} of {self.name!r}"))
-        if self.timeout_s <= 0 or self.retries < 0:
+        if not _at_least(self.timeout_s, 1e-9) or not _at_least(self.retries, 0):
             raise PoolError(f"backend {self.name!r}: timeout_s must be > 0 and retries >= 0.")
-        if self.max_parallel is not None and self.max_parallel < 1:
+        if self.max_parallel is not None and not _at_least(self.max_parallel, 1):
             raise PoolError(f"backend {self.name!r}: max_parallel must be at least 1, or None.")
         secret = {"api_key", "token", "password", "secret", "authorization"} & set(self.options)
         if secret:
@@ -115,7 +133,7 @@ class Backend:
                 f"backend {self.name!r}: put {', '.join(sorted(secret))} into the environment, not into "
                 "options: options are written to traces."
             )
-        object.__setattr__(self, "fallbacks", tuple(self.fallbacks))
+        object.__setattr__(self, "fallbacks", _texts(self.fallbacks, f"fallbacks of {self.name!r}"))
         object.__setattr__(self, "options", frozen_mapping(self.options))
 
     def cost(self, *, prompt_tokens: int | None, completion_tokens: int | None) -> Decimal | None:
@@ -130,9 +148,24 @@ class Backend:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values; the inverse of `from_dict`."""
-        return _plain(self, ("name", "model", "description", "price_in_per_mtok", "price_out_per_mtok",
-                             "price_source", "context_window", "params_b", "max_parallel", "timeout_s",
-                             "retries", "fallbacks", "options"))
+        return _plain(
+            self,
+            (
+                "name",
+                "model",
+                "description",
+                "price_in_per_mtok",
+                "price_out_per_mtok",
+                "price_source",
+                "context_window",
+                "params_b",
+                "max_parallel",
+                "timeout_s",
+                "retries",
+                "fallbacks",
+                "options",
+            ),
+        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Backend:
@@ -175,7 +208,7 @@ class Agent:
     """Worked examples that go into the prompt."""
     examples: tuple[str, ...] = ()
     """Questions this agent should get: routing knowledge, never part of a prompt."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Settings of the strategy, for example ``{"n": 5}`` for self-consistency."""
     call: Any = field(default=None, compare=False, repr=False)
     """A Python callable (sync or async) or LangGraph runnable that answers instead of a backend."""
@@ -190,18 +223,24 @@ class Agent:
 
     def __post_init__(self) -> None:
         _check_name("agent", self.name)
+        if self.backend is not None and not isinstance(self.backend, Backend):
+            raise PoolError(f"agent {self.name!r}: backend is a Backend or None; got {self.backend!r}.")
         for key in ("price_in_per_mtok", "price_out_per_mtok"):
             object.__setattr__(self, key, to_money(getattr(self, key), f"{key} of {self.name!r}"))
         if self.backend is not None:
-            for key in ("price_in_per_mtok", "price_out_per_mtok", "price_source", "context_window",
-                        "params_b"):
+            for key in (
+                "price_in_per_mtok",
+                "price_out_per_mtok",
+                "price_source",
+                "context_window",
+                "params_b",
+            ):
                 if getattr(self, key) is None:
                     object.__setattr__(self, key, getattr(self.backend, key))
         if self.call is not None and self.strategy == "direct":
             object.__setattr__(self, "strategy", "callable")
-        shots = tuple(s if isinstance(s, Shot) else Shot(*s) for s in self.shots)
-        object.__setattr__(self, "shots", shots)
-        object.__setattr__(self, "examples", tuple(str(e) for e in self.examples))
+        object.__setattr__(self, "shots", _shots(self.shots, f"shots of {self.name!r}"))
+        object.__setattr__(self, "examples", _texts(self.examples, f"examples of {self.name!r}"))
         object.__setattr__(self, "tools", tuple(self.tools))
         object.__setattr__(self, "options", frozen_mapping(self.options))
 
@@ -216,8 +255,22 @@ class Agent:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values; callables and tools are left out."""
-        data = _plain(self, ("name", "description", "strategy", "system", "examples", "options", "params_b",
-                             "context_window", "price_in_per_mtok", "price_out_per_mtok", "price_source"))
+        data = _plain(
+            self,
+            (
+                "name",
+                "description",
+                "strategy",
+                "system",
+                "examples",
+                "options",
+                "params_b",
+                "context_window",
+                "price_in_per_mtok",
+                "price_out_per_mtok",
+                "price_source",
+            ),
+        )
         if self.shots:
             data["shots"] = [[s.question, s.answer] for s in self.shots]
         if self.backend is not None:

@@ -74,7 +74,12 @@ class Task:
             raise TaskError("a task's text is empty.")
         if self.context is not None:
             check_text(self.context, "a task's context", MAX_CONTEXT)
-        turns = tuple(m if isinstance(m, Message) else Message(**m) for m in self.history)
+        try:
+            turns = tuple(m if isinstance(m, Message) else Message(**m) for m in self.history)
+        except TypeError:
+            raise TaskError(
+                'a task\'s history is a list of messages, such as {"role": "user", "content": "Hello"}.'
+            ) from None
         for turn in turns:
             check_text(turn.content, "a turn of the history", MAX_CONTEXT)
         object.__setattr__(self, "history", turns)
@@ -90,7 +95,9 @@ class Task:
             try:
                 return cls(**value)
             except TypeError as error:
-                raise TaskError(f"a task's JSON form has text, context, history, session_id: {error}") from None
+                raise TaskError(
+                    f"a task's JSON form has text, context, history, session_id: {error}"
+                ) from None
         raise TaskError(f"a task is text or a Task; got {type(value).__name__}.")
 
     def with_history(self, history: Sequence[Message]) -> Task:

@@ -24,22 +24,17 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
+from numbers import Real
 from typing import Any, Literal, get_args
 
 from agentnet.errors import GraphError, LimitError
 from agentnet.graphs.agent import content_hash, frozen_mapping
+from agentnet.graphs.checks import count, finite, is_name, typed
+from agentnet.graphs.normalise import NORMALISERS
 
 EdgeKind = Literal["spatial", "temporal"]
 StopKind = Literal["agreement", "score", "answered"]
 AggregationKind = Literal["vote", "best", "refine", "concat", "last", "custom"]
-
-
-def _finite(value: float, what: str, *, low: float = 0.0, high: float = math.inf) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise GraphError(f"{what} must be a number from {low:g} to {high:g}; got {value!r}.")
-    if math.isinf(value):
-        raise GraphError(f"{what} must be finite.")
-    return float(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +50,9 @@ class Node:
     """Instruction added to the agent's own role here, such as "find the mistake"."""
 
     def __post_init__(self) -> None:
-        if not self.id or not isinstance(self.id, str) or not self.agent:
+        if not (is_name(self.id) and is_name(self.agent)):
             raise GraphError(f"a node needs an id and an agent; got {self.id!r}, {self.agent!r}.")
-        object.__setattr__(self, "weight", _finite(self.weight, f"weight of node {self.id!r}"))
+        object.__setattr__(self, "weight", finite(self.weight, f"weight of node {self.id!r}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +74,8 @@ class StopCondition:
     def __post_init__(self) -> None:
         if self.kind not in get_args(StopKind):
             raise GraphError(f"stop condition {self.kind!r} is none of {get_args(StopKind)}.")
-        object.__setattr__(self, "threshold", _finite(self.threshold, "a stop threshold", high=1.0))
-        if self.min_answers < 1:
-            raise GraphError("a stop condition's min_answers must be at least 1.")
+        object.__setattr__(self, "threshold", finite(self.threshold, "a stop threshold", high=1.0))
+        object.__setattr__(self, "min_answers", count(self.min_answers, "a stop condition's min_answers"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +93,12 @@ class Edge:
     def __post_init__(self) -> None:
         if self.kind not in get_args(EdgeKind):
             raise GraphError(f"edge kind {self.kind!r} is none of {get_args(EdgeKind)}.")
+        if self.stop is not None and not isinstance(self.stop, StopCondition):
+            raise GraphError(f"an edge's stop is a StopCondition or None; got {self.stop!r}.")
         if self.kind == "spatial" and self.source == self.target:
             raise GraphError(f"node {self.source!r} cannot send to itself within a round.")
         what = f"weight of edge {self.source!r} -> {self.target!r}"
-        object.__setattr__(self, "weight", _finite(self.weight, what))
+        object.__setattr__(self, "weight", finite(self.weight, what))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +114,8 @@ class Aggregation:
     kind: AggregationKind = "vote"
     agent: str | None = None
     normalise: str = "default"
-    """Name of the answer normaliser (see ``agentnet.runtime.answers``)."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    """Name of the answer normaliser (see ``agentnet.graphs.answers``)."""
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(AggregationKind):
@@ -128,6 +124,8 @@ class Aggregation:
             raise GraphError("a refine aggregation needs the name of the agent that merges.")
         if self.kind == "custom" and "name" not in self.options:
             raise GraphError('a custom aggregation needs options={"name": ...}.')
+        if self.normalise not in NORMALISERS:
+            raise GraphError(f"no answer normaliser {self.normalise!r}; there are {', '.join(NORMALISERS)}.")
         object.__setattr__(self, "options", frozen_mapping(self.options))
 
 
@@ -152,8 +150,12 @@ class Limits:
             except ArithmeticError:
                 raise LimitError(f"limit usd must be a number; got {self.usd!r}.") from None
         for item in fields(self):
-            value = getattr(self, item.name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
+            value: Any = getattr(self, item.name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (Real, Decimal)):
+                raise LimitError(f"limit {item.name} must be a number; got {value!r}.")
+            if not (float(value) > 0 and math.isfinite(value)):
                 raise LimitError(
                     f"limit {item.name} must be above zero (got {value}): with nothing to spend, nothing "
                     "can run. Use None for no limit."
@@ -164,9 +166,9 @@ class Limits:
         if other is None:
             return self
         pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
-        return Limits(**{
-            name: min((v for v in pair if v is not None), default=None) for name, pair in pairs.items()
-        })
+        return Limits(
+            **{name: min((v for v in pair if v is not None), default=None) for name, pair in pairs.items()}
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON values without the fields that are None."""
@@ -199,16 +201,15 @@ class TaskGraph:
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
-        set_(self, "nodes", tuple(self.nodes))
-        set_(self, "edges", tuple(self.edges))
+        set_(self, "nodes", typed(self.nodes, Node, "nodes"))
+        set_(self, "edges", typed(self.edges, Edge, "edges"))
         if not self.nodes:
             raise GraphError("a task graph needs at least one node.")
         ids = [node.id for node in self.nodes]
         known = set(ids)
         if len(known) < len(ids):
             raise GraphError(f"node ids must be unique; got {sorted(i for i in known if ids.count(i) > 1)}.")
-        if not isinstance(self.rounds, int) or self.rounds < 1:
-            raise GraphError(f"rounds must be a whole number from 1; got {self.rounds!r}.")
+        set_(self, "rounds", count(self.rounds, "rounds"))
         seen: set[tuple[str, str, str]] = set()
         for edge in self.edges:
             for end in (edge.source, edge.target):
@@ -219,7 +220,7 @@ class TaskGraph:
                 raise GraphError(f"the {edge.kind} edge {edge.source!r} -> {edge.target!r} stands twice.")
             seen.add(key)
         set_(self, "layers", _layers(ids, self.edges))
-        outputs = tuple(self.outputs) or _sinks(ids, self.edges)
+        outputs = typed(self.outputs, str, "outputs") or _sinks(ids, self.edges)
         if missing := [name for name in outputs if name not in known]:
             raise GraphError(f"outputs name nodes that are not in the graph: {missing}.")
         set_(self, "outputs", tuple(dict.fromkeys(outputs)))
@@ -284,10 +285,12 @@ class TaskGraph:
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON values from which `from_dict` gives an equal graph."""
         return {
-            "nodes": [_sparse(node, Node("?", "?")) | {"id": node.id, "agent": node.agent} for node in self.nodes],
-            "edges": [_sparse(e, Edge("?", "!")) | {"source": e.source, "target": e.target} for e in self.edges],
+            "nodes": [_sparse(n, Node("?", "?")) | {"id": n.id, "agent": n.agent} for n in self.nodes],
+            "edges": [
+                _sparse(e, Edge("?", "!")) | {"source": e.source, "target": e.target} for e in self.edges
+            ],
             "rounds": self.rounds,
-            "aggregation": _sparse(self.aggregation, Aggregation("custom", options={"name": ""})),
+            "aggregation": _sparse(self.aggregation, Aggregation()) | {"kind": self.aggregation.kind},
             "outputs": list(self.outputs),
             "limits": self.limits.to_dict() if self.limits else None,
             "grow": self.grow,
@@ -312,7 +315,7 @@ class TaskGraph:
                 rounds=data.get("rounds", 1),
                 aggregation=Aggregation(**data.get("aggregation", {})),
                 outputs=tuple(data.get("outputs", ())),
-                limits=Limits(**limits) if limits else None,
+                limits=Limits(**limits) if limits is not None else None,
                 grow=bool(data.get("grow", False)),
             )
         except (TypeError, KeyError, AttributeError) as error:

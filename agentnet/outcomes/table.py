@@ -230,6 +230,16 @@ class Outcomes:
         return replace(self, **changed, **fields)
 
     @property
+    def out_of_scope(self) -> NDArray[np.bool_]:
+        """[n] where the gold label is no agent's name, so that only abstaining is right.
+
+        Only rows of metric ``label`` can be out of scope; the answer depends on the pool.
+        """
+        names = set(self.agents)
+        rows = zip(self.queries.metric, self.queries.gold, strict=True)
+        return np.array([metric == "label" and gold not in names for metric, gold in rows], dtype=bool)
+
+    @property
     def mean_score(self) -> NDArray[np.float64]:
         """[A] mean observed score per agent; NaN where there is none."""
         return _column_mean(self.score)
@@ -248,6 +258,35 @@ class Outcomes:
         digest.update(self.score.tobytes())
         digest.update(self.cost.tobytes())
         return digest.hexdigest()[:12]
+
+    @classmethod
+    def from_labels(
+        cls, queries: Queries, pool: Pool, *, source: str = "", runs: tuple[LoggedRun, ...] = ()
+    ) -> Outcomes:
+        """Scores each agent 1 on the queries whose gold is its name, else 0; costs are unknown.
+
+        >>> from agentnet.graphs.agent import Agent
+        >>> queries = Queries(query_id=np.array(["1"]), text=("hi",), split=np.array(["test"]), gold=("b",),
+        ...                   metric=("label",))
+        >>> Outcomes.from_labels(queries, Pool([Agent(name="a"), Agent(name="b")])).score.tolist()
+        [[0.0, 1.0]]
+        """
+        shape = (len(queries), len(pool))
+        where = {name: j for j, name in enumerate(pool.names)}
+        column = np.array([where.get(gold, -1) if gold is not None else -1 for gold in queries.gold], np.intp)
+        score = np.zeros(shape, np.float32)
+        rows = np.flatnonzero(column >= 0)
+        score[rows, column[rows]] = 1
+        return cls(
+            queries=queries,
+            pool=pool,
+            score=score,
+            cost=np.full(shape, np.nan),
+            propensity=np.ones(shape, np.float32),
+            runs=runs,
+            source=source,
+            kind="label",
+        )
 
     @classmethod
     def from_rows(
@@ -277,12 +316,12 @@ class Outcomes:
         filled = np.zeros(shape, bool)
         keys: Sequence[tuple[str, str]] = [(k, "cost_usd" if k == "cost" else k) for k in matrices]
         for row in rows:
-            try:
-                i, j = where[row["query_id"]], pool.index(row["agent"])
-            except KeyError:
+            query, agent = str(row.get("query_id")), str(row.get("agent"))
+            if query not in where or agent not in pool:
                 raise DataError(
-                    f"an outcome names query {row.get('query_id')!r}, which is unknown."
-                ) from None
+                    f"an outcome names agent {agent!r} on query {query!r}, one of which is unknown."
+                )
+            i, j = where[query], pool.index(agent)
             if filled[i, j]:
                 raise DataError(f"two outcomes of agent {row['agent']!r} on query {row['query_id']!r}.")
             filled[i, j] = True

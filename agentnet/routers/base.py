@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from agentnet.graphs.task import Task
 from agentnet.outcomes.table import Outcomes
 from agentnet.routers.decision import Decision, Feedback, Scores
 
+if TYPE_CHECKING:
+    from agentnet.outcomes.encoders import Encoder
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteOptions:
@@ -31,7 +34,8 @@ class RouteOptions:
     Attributes:
         cost_weight: The quality-cost dial w in [0, 1]: utility = (1 - w) * score - w * cost / c, with c
             the training data's dearest mean agent cost. 0 is quality only, 1 is cost only.
-        abstain_below: Abstain when the best calibrated score is below this; None never does.
+        abstain_below: Abstain when the best calibrated score is below this. None takes the threshold
+            the router learned from training rows out of scope, if there were any; 0 never abstains.
         rng: Source of randomness for sampling routers; None makes them use their own seed.
     """
 
@@ -42,6 +46,8 @@ class RouteOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.cost_weight <= 1:
             raise InvalidInput(f"cost_weight is a number from 0 to 1; got {self.cost_weight!r}.")
+        if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
+            raise InvalidInput(f"abstain_below is a number from 0 to 1; got {self.abstain_below!r}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +65,50 @@ class FitReport:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What a router was trained on; kept with it for reports and for comparing with the best single agent."""
+
+    pool: Pool
+    mean_score: Mapping[str, float]
+    """Mean observed score by agent; agents without a score are left out."""
+    n: int
+    """Queries."""
+    data: str
+    """Fingerprint of the outcomes."""
+
+    @classmethod
+    def of(cls, outcomes: Outcomes, pool: Pool) -> Training:
+        """Reads the facts from the outcomes given to ``fit``."""
+        means = zip(outcomes.agents, outcomes.mean_score.tolist(), strict=True)
+        known = {name: mean for name, mean in means if mean == mean}  # noqa: PLR0124 - NaN is not itself
+        return cls(pool=pool, mean_score=known, n=len(outcomes), data=outcomes.fingerprint)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns JSON values; the inverse of `from_dict`."""
+        return {
+            "pool": self.pool.to_list(),
+            "mean_score": dict(self.mean_score),
+            "n": self.n,
+            "data": self.data,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Training:
+        """Builds the facts from JSON values."""
+        means = {str(name): float(mean) for name, mean in data["mean_score"].items()}
+        return cls(
+            pool=Pool.from_list(data["pool"]), mean_score=means, n=int(data["n"]), data=str(data["data"])
+        )
+
+
 class Router(ABC):
     """Base of all routers.
 
     Subclasses give ``name``, `_fit`, `score_batch`, `_decide`, `_state` and `_restore`; the base does
     timing, options and the folder on disk (``config.json`` and ``arrays.safetensors``, no pickle).
+    Constructor arguments are the router's settings: keyword only, typed with plain JSON types, and kept
+    as attributes of the same names, so that they can be parsed, saved and restored (see `settings`).
     """
 
     name: ClassVar[str]
@@ -76,13 +121,25 @@ class Router(ABC):
         """Defaults for ``route``; change them with `with_options`."""
         self.version = "unfitted"
         """Content hash of the fitted state."""
+        self.training: Training | None = None
+        """What it was trained on; None before `fit`."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The constructor's arguments by name, as JSON values."""
+        from agentnet.routers.settings import setting_types
+
+        return {name: getattr(self, name) for name in setting_types(type(self))}
+
+    def use_encoder(self, encoder: Encoder) -> None:  # noqa: B027 - optional, not abstract
+        """Takes this encoder, for example one shared by several routers; ignored by those that need none."""
 
     # -- learning ------------------------------------------------------------------------------
     def fit(self, outcomes: Outcomes, pool: Pool, *, seed: int = 0, device: str = "auto") -> FitReport:
-        """Learns from outcomes; selection uses the rows whose split is ``val`` only.
+        """Learns from outcomes; all selection happens inside ``train`` and ``val``.
 
         Args:
-            outcomes: Rows of split ``train`` and ``val``; rows of split ``test`` are not looked at.
+            outcomes: Rows of split ``train`` and ``val``; rows of split ``test`` are taken out first.
             pool: The agents, with descriptions and prices.
             seed: Makes the fit deterministic.
             device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
@@ -90,9 +147,15 @@ class Router(ABC):
         from agentnet.routers.persist import fingerprint
 
         start = time.perf_counter()
-        report = self._fit(outcomes.without_split("test"), pool, seed=seed, device=device)
+        seen = self._visible(outcomes)
+        report = self._fit(seen, pool, seed=seed, device=device)
+        self.training = Training.of(seen, pool)
         self.version = fingerprint(self)
         return replace(report, seconds=time.perf_counter() - start)
+
+    def _visible(self, outcomes: Outcomes) -> Outcomes:
+        """Returns the rows that may be learned from: all but the split ``test``."""
+        return outcomes.without_split("test")
 
     @abstractmethod
     def _fit(self, outcomes: Outcomes, pool: Pool, *, seed: int, device: str) -> FitReport:
@@ -108,7 +171,18 @@ class Router(ABC):
         """
         raise NotImplementedError
 
+    @property
+    def training_pool(self) -> Pool:
+        """The agents it was trained on; raises NotFitted before `fit`."""
+        self._check_fitted()
+        assert self.training is not None
+        return self.training.pool
+
     # -- deciding ------------------------------------------------------------------------------
+    def encode(self, tasks: Sequence[Task]) -> NDArray[np.float32] | None:
+        """Returns the tasks' encodings, [n, d], as ``vectors`` takes them; None if it encodes nothing."""
+        return self._encode(tasks, None)
+
     @abstractmethod
     def score_batch(
         self, tasks: Sequence[Task], pool: Pool, *, vectors: NDArray[np.float32] | None = None
@@ -131,8 +205,25 @@ class Router(ABC):
         *,
         live: LiveState | None,
         seen: PartialRun | None,
+        vectors: NDArray[np.float32] | None,
     ) -> list[Decision]:
-        """Makes a decision for each task from the scores; called by `route_batch`."""
+        """Makes a decision for each task from the scores; called by `route_batch`.
+
+        Args:
+            tasks: n tasks.
+            pool: A agents.
+            scores: What `score_batch` returned for them.
+            options: Settings of this call.
+            live: As in `route`.
+            seen: As in `route`.
+            vectors: [n, d] the encodings behind ``scores``; None for routers that encode nothing.
+        """
+
+    def _encode(
+        self, tasks: Sequence[Task], vectors: NDArray[np.float32] | None
+    ) -> NDArray[np.float32] | None:
+        """Returns the tasks' encodings: ``vectors`` where given; routers with an encoder make them."""
+        return vectors
 
     def route(
         self,
@@ -163,13 +254,22 @@ class Router(ABC):
         seen: PartialRun | None = None,
         options: RouteOptions | None = None,
         vectors: NDArray[np.float32] | None = None,
+        scores: Scores | None = None,
     ) -> list[Decision]:
-        """Decides for n tasks at once, vectorised; same arguments as `route` and `score_batch`."""
+        """Decides for n tasks at once, vectorised; same arguments as `route` and `score_batch`.
+
+        ``scores`` is what `score_batch` gave for these tasks and this pool, where the caller has it: to
+        try several settings of the dial without predicting anew.
+        """
         if not tasks:
             return []
         start = time.perf_counter()
-        scores = self.score_batch(tasks, pool, vectors=vectors)
-        decisions = self._decide(tasks, pool, scores, options or self.options, live=live, seen=seen)
+        vectors = self._encode(tasks, vectors)
+        if scores is None:
+            scores = self.score_batch(tasks, pool, vectors=vectors)
+        decisions = self._decide(
+            tasks, pool, scores, options or self.options, live=live, seen=seen, vectors=vectors
+        )
         each = (time.perf_counter() - start) / len(tasks)
         for decision in decisions:
             decision.latency_s = each

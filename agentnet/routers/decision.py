@@ -72,8 +72,19 @@ class Decision:
     """
 
     __slots__ = (
-        "_cost", "_evidence", "_graph", "calibrated", "calibration_id", "candidates", "latency_s",
-        "propensity", "raw", "router", "router_cost", "version",
+        "_cost",
+        "_evidence",
+        "_expected",
+        "_graph",
+        "calibrated",
+        "calibration_id",
+        "candidates",
+        "latency_s",
+        "propensity",
+        "raw",
+        "router",
+        "router_cost",
+        "version",
     )
 
     def __init__(
@@ -91,6 +102,7 @@ class Decision:
         calibration_id: str | None = None,
         latency_s: float | None = None,
         router_cost: Decimal | None = Decimal(0),
+        expected_score: float | None = None,
     ) -> None:
         """Makes a decision.
 
@@ -108,6 +120,8 @@ class Decision:
             calibration_id: Names the calibration behind ``calibrated``.
             latency_s: Seconds the decision took, encoding included.
             router_cost: USD the decision itself cost (an LLM router's call); None unknown.
+            expected_score: Calibrated probability that the graph's joint answer is right; None takes the
+                calibrated score of its heaviest agent.
         """
         self._graph = graph
         self._evidence = evidence
@@ -121,6 +135,7 @@ class Decision:
         self.calibration_id = calibration_id
         self.latency_s = latency_s
         self.router_cost = router_cost
+        self._expected = expected_score
 
     @property
     def abstained(self) -> bool:
@@ -143,6 +158,16 @@ class Decision:
     def agents(self) -> tuple[str, ...]:
         """Agents of the graph; empty when the router abstains."""
         return self.graph.agents if self.graph else ()
+
+    @property
+    def expected_score(self) -> float:
+        """Calibrated probability that the answer will be right; NaN when the router abstains."""
+        if self._expected is not None:
+            return self._expected
+        if self.graph is None:
+            return float("nan")
+        heaviest = max(self.graph.nodes, key=lambda node: node.weight).agent
+        return float(self.calibrated[self.candidates.index(heaviest)])
 
     @property
     def evidence(self) -> Evidence:

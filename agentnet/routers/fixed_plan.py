@@ -126,13 +126,6 @@ class FixedPlanRouter(Router):
         assert self._stats is not None
         return self._stats
 
-    def train_means(self) -> dict[str, float]:
-        """Mean score of each agent in the training data."""
-        stats = self._fitted
-        seen = stats.trained & (stats.count > 0)
-        means = np.divide(stats.total, stats.count, out=np.zeros_like(stats.total), where=seen)
-        return {name: float(m) for name, m, ok in zip(stats.names, means, seen, strict=True) if ok}
-
     def with_probes(self, probes: Outcomes) -> FixedPlanRouter:
         """Returns this router with further outcomes in the agents' means; its plans stay as learned."""
         import copy
@@ -223,13 +216,11 @@ class FixedPlanRouter(Router):
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         config, arrays = self._fitted.state()
-        plans = [plan.to_dict() for plan in self._learned]
-        return {"stats": config, "plans": plans, "cost_weight": self.options.cost_weight}, arrays
+        return {"stats": config, "plans": [plan.to_dict() for plan in self._learned]}, arrays
 
     def _restore(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         self._stats = AgentStats.restore(config["stats"], arrays)
         self._learned = tuple(Plan.from_dict(item) for item in config["plans"])
-        self.options = replace(self.options, cost_weight=float(config["cost_weight"]))
 
 
 def _brief(plan: Plan) -> tuple[str, float, float | None]:

@@ -6,7 +6,9 @@ JSON values; money is ``Decimal | None``; times are seconds since the epoch (UTC
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -130,3 +132,19 @@ class OutcomeRecord:
 
 
 Record = RunRecord | DecisionRecord | StepRecord | MessageRecord | OutcomeRecord
+
+
+def task_hash(text: str, context: str | None = None, history: Iterable[Mapping[str, str]] = ()) -> str:
+    """Returns the hash by which equal tasks are known: 32 hexadecimal digits.
+
+    Args:
+        text: The task's text.
+        context: Its material, where there is some.
+        history: Earlier turns, each with ``role`` and ``content``.
+
+    >>> task_hash("What is 2 + 2?") == task_hash("What is 2 + 2?", None, [])
+    True
+    """
+    turns = [[turn.get("role"), turn.get("content")] for turn in history]
+    parts = json.dumps([text, context, turns], ensure_ascii=True)
+    return hashlib.sha256(parts.encode()).hexdigest()[:32]

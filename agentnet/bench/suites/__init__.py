@@ -24,6 +24,9 @@ def run_suite(
     out: Path,
     command: str,
     console: Console | None = None,
+    progress: Console | None = None,
+    encoder: str = "minilm",
+    cache: Path | None = None,
 ) -> dict[str, Any]:
     """Runs a suite and writes ``results.json`` and ``report.html`` into ``out``.
 
@@ -34,7 +37,10 @@ def run_suite(
         seeds: Seeds per router.
         out: Folder for the results.
         command: The command to write into the results.
-        console: Where tables and progress go; None prints nothing.
+        console: Where tables go; None prints none.
+        progress: Where it is said what is being done; None says nothing.
+        encoder: Text encoder of all routers.
+        cache: Folder in which encodings are kept; None keeps them in memory.
 
     Raises:
         InvalidInput: there is no such suite.
@@ -42,6 +48,14 @@ def run_suite(
     if name not in SUITES:
         raise InvalidInput(f"no suite {name!r}; there are: {', '.join(SUITES)}.")
     results: dict[str, Any] = import_module(SUITES[name]).run(
-        data=data, routers=routers, seeds=seeds, out=out, command=command, console=console
+        data=data,
+        routers=routers,
+        seeds=seeds,
+        out=out,
+        command=command,
+        console=console,
+        progress=progress,
+        encoder=encoder,
+        cache=cache,
     )
     return results

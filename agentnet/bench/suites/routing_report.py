@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,80 +12,134 @@ from agentnet.bench import page, plots
 if TYPE_CHECKING:
     from rich.console import Console
 
-HEAD = (
-    "router", "score [95%]", "gain over best single [95%, paired]", "gap closed", "USD / 1,000", "CostSave*",
-    "score there (gain) [95%]", "PerfGain", "AIQ", "ParetoDist", "entropy", "ECE", "route ms p50 / p99",
-)  # fmt: skip
+Row = Mapping[str, Any]
+Column = tuple[str, Callable[[Row], str]]
+
 NOTE = (
-    "Replayed from recorded outcomes. Selection on train and val only; * operating point chosen by "
-    "cross-validation inside train and val: the cheapest dial setting that scores at least as much there "
-    "as the best single agent. AIQ is the mean height of the quality-cost hull between the cheapest point "
-    "and the best single agent's cost. ParetoDist is the distance to the front of all routers. A router "
-    "with almost no entropy always picks the same agents (collapsed)."
+    "Replayed from recorded outcomes; intervals are 95% bootstraps over queries, gains are paired. All "
+    "selection is on train and val. The first table is quality only (dial 0). * is the operating point that "
+    "5-fold cross-validation inside train and val chose: the cheapest setting of the dial that scores at "
+    "least as much there as the best single agent. AIQ is the mean height of the quality-cost hull between "
+    "the cheapest point and the best single agent's cost. ParetoDist is the distance to the front of all "
+    "routers' curves and all single agents. Entropy is that of the agents' shares of all runs, in bits; a "
+    "router that always runs the same agent is called collapsed. ECE is the calibration error. A router "
+    "beats kNN or k-means only if the whole interval is above zero."
 )
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """Returns a router's row as text, in the order of `HEAD`."""
-    matched = row.get("matched")
-    save = matched and matched["cost_save"]
-    lo, hi = row["score_ci"]
-    gain = ""
-    if "gain" in row:
-        gain = f"{row['gain']:+.4f} [{row['gain_ci'][0]:+.4f}, {row['gain_ci'][1]:+.4f}]"
-    latency = row["latency_ms"]
-    return [
-        row["router"] + (" (collapsed)" if row.get("collapsed") else ""),
-        f"{row['score']:.4f} [{lo:.4f}, {hi:.4f}]",
-        gain,
-        _number(row.get("gap_closed"), ".3f"),
-        _number(row["cost_usd"] and row["cost_usd"] * 1000, ".4f"),
-        _number(save, ".1%"),
-        _gain(matched["score"], matched["gain"], matched["gain_ci"]) if matched else "",
-        _number(row.get("perf_gain"), "+.1%"),
-        _number(row.get("aiq"), ".4f"),
-        _number(row.get("pareto_distance"), ".4f"),
-        _number(row["entropy"], ".2f"),
-        _number(row["calibration_error"], ".3f"),
-        f"{latency['p50']:.1f} / {latency['p99']:.1f}" if latency else "",
-    ]
-
-
-def _gain(score: float, gain: float, interval: list[float]) -> str:
-    return f"{score:.4f} ({gain:+.4f}) [{interval[0]:+.4f}, {interval[1]:+.4f}]"
+def _name(row: Row) -> str:
+    return str(row["router"]) + (" (collapsed)" if row.get("collapsed") else "")
 
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def print_table(pack: str, part: dict[str, Any], console: Console) -> None:
-    """Prints one table."""
+def _with_interval(value: float | None, interval: Sequence[float] | None, form: str) -> str:
+    if value is None or interval is None:
+        return ""
+    return f"{value:{form}} [{interval[0]:{form}}, {interval[1]:{form}}]"
+
+
+def _get(key: str, form: str, *, scale: float = 1.0) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        value = row.get(key)
+        return "" if value is None else format(value * scale, form)
+
+    return text
+
+
+def _matched(key: str, form: str, *, scale: float = 1.0) -> Callable[[Row], str]:
+    return lambda row: _get(key, form, scale=scale)(row.get("matched") or {})
+
+
+def _versus(rival: str) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        found = row.get("versus", {}).get(rival)
+        return _with_interval(found["gain"], found["gain_ci"], "+.3f") if found else ""
+
+    return text
+
+
+def _latency(row: Row) -> str:
+    latency = row.get("latency_ms")
+    return f"{latency['p50']:.1f} / {latency['p99']:.1f}" if latency else ""
+
+
+def _matched_gain(row: Row) -> str:
+    found = row.get("matched") or {}
+    return _with_interval(found.get("gain"), found.get("gain_ci"), "+.3f")
+
+
+QUALITY: tuple[Column, ...] = (
+    ("router", _name),
+    ("score [95%]", lambda row: _with_interval(row["score"], row["score_ci"], ".3f")),
+    ("gain over best single", lambda row: _with_interval(row.get("gain"), row.get("gain_ci"), "+.3f")),
+    ("gap closed", _get("gap_closed", ".3f")),
+)
+RIVALS: tuple[Column, ...] = (
+    ("over kNN", _versus("knn")),
+    ("over k-means", _versus("kmeans")),
+    ("PerfGain", _get("perf_gain", "+.1%")),
+    ("seeds (sd)", lambda row: f"{row['seeds']} ({row['score_sd_over_seeds']:.3f})"),
+)
+MONEY: tuple[Column, ...] = (
+    ("router", _name),
+    ("$ / 1k", _get("cost_usd", ".4f", scale=1000)),
+    ("$ / 1k *", _matched("cost_usd", ".4f", scale=1000)),
+    ("CostSave*", _matched("cost_save", ".1%")),
+    ("gain*", _matched_gain),
+    ("AIQ", _get("aiq", ".3f")),
+)
+BEHAVIOUR: tuple[Column, ...] = (
+    ("router", _name),
+    ("ParetoDist", _get("pareto_distance", ".3f")),
+    ("ParetoDist*", _matched("pareto_distance", ".3f")),
+    ("entropy", _get("entropy", ".2f")),
+    ("ECE", _get("calibration_error", ".3f")),
+    ("ms p50 / p99", _latency),
+    ("replay", lambda row: str(row["replay"])),
+)
+
+
+def cells(row: Row, columns: Sequence[Column]) -> list[str]:
+    """Returns a router's row as text."""
+    return [text(row) for _, text in columns]
+
+
+def print_table(pack: str, part: Mapping[str, Any], console: Console) -> None:
+    """Prints one set of rows as three tables that fit on a narrow terminal."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(
-        title=f"{pack}, {part['split']}: {part['n']:,} queries, replayed; oracle {part['oracle']:.4f}"
+    best = part["best_single"]
+    single = f"best single {best['agent']} {best['score']:.4f}" if best else "no best single agent"
+    console.print(
+        f"\n{pack}, {part['split']}: {part['n']:,} queries, replayed; {single}; oracle {part['oracle']:.4f}",
+        highlight=False,
+        markup=False,
     )
-    for name in HEAD:
-        table.add_column(name, justify="left" if name == "router" else "right")
-    for row in part["routers"]:
-        table.add_row(*cells(row))
-    console.print(table)
+    for columns in (QUALITY, MONEY, BEHAVIOUR):
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for name, _ in columns:
+            table.add_column(name, justify="left" if name == "router" else "right")
+        for row in part["routers"]:
+            table.add_row(*cells(row, columns))
+        console.print(table)
 
 
-def markdown_table(part: dict[str, Any]) -> str:
-    """Returns one table for the docs."""
-    lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in part["routers"]]
+def markdown_table(part: Mapping[str, Any]) -> str:
+    """Returns one set of rows as a table for the docs."""
+    columns = (*QUALITY, *RIVALS, *MONEY[1:], *BEHAVIOUR[1:])
+    head = [name for name, _ in columns]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(cells(row, columns)) + " |" for row in part["routers"]]
     return "\n".join(lines)
 
 
-def write_report(results: dict[str, Any], path: Path) -> None:
-    """Writes the page: per pack the table, the quality-cost curves and the shares per agent."""
-    sections = []
-    for pack in results["packs"]:
-        for part in pack["parts"]:
-            sections.append(_section(pack["name"], part))
+def write_report(results: Mapping[str, Any], path: Path) -> None:
+    """Writes the page: per pack the tables, the quality-cost curves and the shares per agent."""
+    sections = [_section(pack["name"], part) for pack in results["packs"] for part in pack["parts"]]
     page.write_page(
         path,
         title="Routing benchmark",
@@ -92,22 +148,35 @@ def write_report(results: dict[str, Any], path: Path) -> None:
     )
 
 
-def _section(pack: str, part: dict[str, Any]) -> str:
-    series = []
-    for row in part["routers"]:
-        curve = sorted((p["cost_usd"] * 1000, p["score"]) for p in row["curve"] if p["cost_usd"] is not None)
-        series.append(plots.Series(row["router"], curve, dashed=row["router"] == "oracle"))
+def _section(pack: str, part: Mapping[str, Any]) -> str:
     best = part["best_single"]
-    single = f"best single agent {best['agent']} {best['score']:.4f}" if best else "no agent seen in training"
-    lead = f"{part['n']:,} queries; {single}; oracle {part['oracle']:.4f}."
+    single = f"best single agent {best['agent']} {best['score']:.4f}" if best else "no best single agent"
+    tables = [
+        page.table([name for name, _ in columns], [cells(row, columns) for row in part["routers"]])
+        for columns in ((*QUALITY, *RIVALS), MONEY, BEHAVIOUR)
+    ]
     shares = "".join(
-        f"<details><summary>{row['router']}: share per agent</summary>{plots.bars(row['selection'])}</details>"
+        f"<details><summary>{escape(row['router'])}: share per agent</summary>"
+        f"{plots.bars(row['selection'])}</details>"
         for row in part["routers"]
     )
     return page.section(
         f"{pack}, {part['split']}",
-        page.paragraph(lead),
-        page.table(HEAD, [cells(row) for row in part["routers"]]),
-        plots.line_plot(series, x_label="USD per 1,000 queries", y_label="score"),
+        page.paragraph(f"{part['n']:,} queries; {single}; oracle {part['oracle']:.4f}."),
+        *tables,
+        plots.line_plot(
+            _series(part), x_label="USD per 1,000 queries (logarithmic)", y_label="score", log_x=True
+        ),
         shares,
     )
+
+
+def _series(part: Mapping[str, Any]) -> list[plots.Series]:
+    """The routers' curves and the single agents' points; the oracle's is a reference."""
+    series = []
+    for row in part["routers"]:
+        points = {(p["cost_usd"] * 1000, p["score"]) for p in row["curve"] if p["cost_usd"]}
+        series.append(plots.Series(row["router"], sorted(points), dashed=row["router"] == "oracle"))
+    agents = [(a["cost_usd"] * 1000, a["score"]) for a in part["agents"] if a["cost_usd"]]
+    series.append(plots.Series("single agents", sorted(agents), joined=False))
+    return series

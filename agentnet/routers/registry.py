@@ -1,0 +1,90 @@
+"""Names of the routers, and making or loading one by name; a router's module is imported when used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from agentnet.errors import UnknownRouter
+from agentnet.routers.base import Router
+
+ROUTERS: dict[str, str] = {
+    "random": "agentnet.routers.random:RandomRouter",
+    "round_robin": "agentnet.routers.round_robin:RoundRobinRouter",
+    "cheapest": "agentnet.routers.cheapest:CheapestRouter",
+    "best_single": "agentnet.routers.best_single:BestSingleRouter",
+    "knn": "agentnet.routers.knn:KnnRouter",
+    "kmeans": "agentnet.routers.kmeans:KmeansRouter",
+    "task_best": "agentnet.routers.task_best:TaskBestRouter",
+    "cascade": "agentnet.routers.cascade:CascadeRouter",
+    "vote": "agentnet.routers.vote:VoteRouter",
+    "oracle": "agentnet.routers.oracle:OracleRouter",
+}
+"""Dotted path of every router's class by its name."""
+
+RESERVED = (
+    "amro_s",
+    "agent_router",
+    "graph_router",
+    "collective",
+    "agp",
+    "tcar",
+    "linucb",
+    "thompson",
+    "eps_greedy",
+)
+"""Names kept for routers that this version does not have yet."""
+
+
+def router_names() -> tuple[str, ...]:
+    """Returns the names of all routers.
+
+    >>> "knn" in router_names()
+    True
+    """
+    return tuple(ROUTERS)
+
+
+def router_class(name: str) -> type[Router]:
+    """Returns the class of a router by its name.
+
+    Raises:
+        UnknownRouter: there is no such router, or not in this version.
+    """
+    if name in RESERVED:
+        raise UnknownRouter(
+            f"router {name!r} is planned but not in this version; there are: {', '.join(ROUTERS)}."
+        )
+    if name not in ROUTERS:
+        raise UnknownRouter(f"no router {name!r}; there are: {', '.join(ROUTERS)}.")
+    module, _, attribute = ROUTERS[name].partition(":")
+    found: type[Router] = getattr(import_module(module), attribute)
+    return found
+
+
+def make_router(name: str, **settings: Any) -> Router:
+    """Makes an unfitted router.
+
+    Args:
+        name: One of `router_names`.
+        **settings: The router's settings; text is parsed, as from ``--set key=value``.
+
+    Raises:
+        UnknownRouter: there is no such router, or not in this version.
+        InvalidInput: a setting does not exist or has a wrong value; the message lists those there are.
+
+    >>> make_router("best_single").name
+    'best_single'
+    """
+    from agentnet.routers.settings import parse_settings
+
+    found = router_class(name)
+    return found(**parse_settings(found, name, settings))
+
+
+def load_router(path: str | Path) -> Router:
+    """Loads a saved router of any kind; see `agentnet.routers.persist.load`."""
+    from agentnet.routers.persist import load
+
+    return load(path)

@@ -1,0 +1,1 @@
+"""Implementations of `agentnet.runtime.client.ModelClient`; import the one you need from its module."""

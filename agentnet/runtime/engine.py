@@ -1,0 +1,168 @@
+"""What all runs of a `Runtime` share: clients, compiled graphs and the router's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from agentnet.graphs.agent import Agent
+from agentnet.graphs.live import LiveState, PartialRun
+from agentnet.graphs.pool import Pool
+from agentnet.graphs.task import Task
+from agentnet.graphs.task_graph import TaskGraph
+from agentnet.routers.base import RouteOptions, Router
+from agentnet.routers.decision import Decision, NoteEvidence
+from agentnet.runtime.aggregate import AggregationFunction
+from agentnet.runtime.client import ModelClient
+from agentnet.runtime.compile import Compiled, compile_graph
+from agentnet.runtime.limits import Ledger, LimitedClient
+from agentnet.runtime.live import LiveTracker
+from agentnet.runtime.strategies import Strategy
+
+CACHED_GRAPHS = 256
+"""Compiled graphs that are kept; the same few graphs recur, and compiling one takes milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    graph: TaskGraph
+    agents: tuple[Agent, ...]
+    compiled: Compiled
+
+
+class Engine:
+    """Compiles, routes and makes clients for one run at a time; safe to use from several threads."""
+
+    def __init__(
+        self,
+        *,
+        client: ModelClient,
+        router: Router | None,
+        route_options: RouteOptions | None,
+        ledger: Ledger | None,
+        strategies: Mapping[str, Strategy],
+        aggregations: Mapping[str, AggregationFunction],
+        sandbox: str,
+        checkpointer: Any,
+    ) -> None:
+        self._client = client
+        self.tracker = client if isinstance(client, LiveTracker) else LiveTracker(client)
+        self.router = router
+        self.route_options = route_options
+        self.ledger = ledger
+        self.strategies = strategies
+        self.aggregations = aggregations
+        self.sandbox = sandbox
+        self.checkpointer = checkpointer
+        self._by_content: OrderedDict[str, _Entry] = OrderedDict()
+        self._by_identity: dict[int, _Entry] = {}
+        self._packed: dict[int, tuple[TaskGraph, Mapping[str, Any]]] = {}
+        self._lock = threading.Lock()
+        self._thread: ThreadPoolExecutor | None = None
+        self._definitions: tuple[Pool, tuple[Mapping[str, Any], ...]] | None = None
+
+    def live(self) -> LiveState:
+        """Returns the backends' states now."""
+        return self.tracker.state()
+
+    def client(self, ledger: Ledger | None) -> ModelClient:
+        """Returns the client of a run under a ledger; calls are watched where a router may ask."""
+        client = self.tracker if self.router is not None else self._client
+        return client if ledger is None else LimitedClient(client, ledger)
+
+    def compiled(self, graph: TaskGraph, pool: Pool) -> Compiled:
+        """Returns the compiled graph, from the cache where the same graph of the same agents is there."""
+        entry = self._by_identity.get(id(graph))
+        if entry is not None and entry.graph is graph and _same_agents(entry, pool):
+            return entry.compiled
+        key = graph.fingerprint
+        with self._lock:
+            entry = self._by_content.get(key)
+            if entry is None or entry.graph != graph or not _same_agents(entry, pool):
+                entry = self._compile(graph, pool)
+            # The entry holds the graph, so that its id cannot be given to another one meanwhile.
+            entry = _Entry(graph, entry.agents, entry.compiled)
+            self._by_content[key] = entry
+            self._by_content.move_to_end(key)
+            self._by_identity[id(graph)] = entry
+            while len(self._by_content) > CACHED_GRAPHS:
+                self._by_content.popitem(last=False)
+            if len(self._by_identity) > CACHED_GRAPHS:
+                self._by_identity = {id(e.graph): e for e in self._by_content.values()}
+        return entry.compiled
+
+    def packed(self, graph: TaskGraph) -> Mapping[str, Any]:
+        """Returns the graph's JSON values, made once per graph, for the trace."""
+        known = self._packed.get(id(graph))
+        if known is None or known[0] is not graph:
+            if len(self._packed) >= CACHED_GRAPHS:
+                self._packed = {}
+            known = self._packed[id(graph)] = (graph, graph.to_dict())
+        return known[1]
+
+    def _compile(self, graph: TaskGraph, pool: Pool) -> _Entry:
+        compiled = compile_graph(
+            graph,
+            pool,
+            self.client(self.ledger),
+            strategies=self.strategies,
+            aggregations=self.aggregations,
+            sandbox=self.sandbox,
+            checkpointer=self.checkpointer,
+        )
+        return _Entry(graph, tuple(pool[name] for name in graph.agents), compiled)
+
+    async def route(self, task: Task, pool: Pool, seen: PartialRun | None) -> Decision:
+        """Asks the router in a thread of its own, so that the event loop goes on meanwhile.
+
+        One thread for all runs: routers that sample are then asked one at a time, as their random
+        generators need it.
+        """
+        router = self.router
+        assert router is not None
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="agentnet-router")
+        live = self.live()
+
+        def decide() -> Decision:
+            return router.route(task, pool, live=live, seen=seen, options=self.route_options)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, decide)
+
+    def definitions(self, pool: Pool) -> tuple[Mapping[str, Any], ...]:
+        """Returns the agents' definitions for the trace, made once per pool."""
+        known = self._definitions
+        if known is None or known[0] is not pool:
+            known = self._definitions = (pool, tuple(pool.to_list()))
+        return known[1]
+
+    def close(self) -> None:
+        """Ends the router's thread."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+
+
+def _same_agents(entry: _Entry, pool: Pool) -> bool:
+    return all(agent.name in pool and pool[agent.name] is agent for agent in entry.agents)
+
+
+def given(graph: TaskGraph, router: str = "given", note: str = "the caller gave the graph") -> Decision:
+    """Returns the decision that stands for a graph no router chose."""
+    return Decision(
+        graph=graph,
+        candidates=(),
+        raw=(),
+        calibrated=(),
+        cost=(),
+        propensity=1.0,
+        router=router,
+        version="",
+        evidence=NoteEvidence(note),
+        latency_s=0.0,
+    )

@@ -1,0 +1,226 @@
+"""`Execution`: one task from routing to result."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from langgraph.types import Command
+
+from agentnet.errors import InvalidInput
+from agentnet.graphs.live import PartialRun, Step
+from agentnet.graphs.pool import Pool
+from agentnet.graphs.task import Task
+from agentnet.graphs.task_graph import Limits, TaskGraph
+from agentnet.routers.decision import Decision
+from agentnet.runtime.engine import Engine, given
+from agentnet.runtime.events import Event, Routed
+from agentnet.runtime.limits import Ledger
+from agentnet.runtime.limits import Usage as Spent
+from agentnet.runtime.recording import Recorder
+from agentnet.runtime.result import RunResult, Status, usage
+from agentnet.runtime.scope import Scope, StepDetail
+
+
+@dataclass(kw_only=True)
+class Execution:
+    """One run: routes, runs, routes again where the graph grows, and records it all."""
+
+    engine: Engine
+    recorder: Recorder
+    run_id: str
+    task: Task
+    pool: Pool
+    graph: TaskGraph | None
+    limits: Limits | None
+    fallback: str | None
+    max_turns: int
+    tokens: bool = False
+    emit: Callable[[Event], None] | None = None
+    batch_id: str | None = None
+    tags: Mapping[str, Any] = field(default_factory=dict)
+
+    decisions: list[Decision] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    answer: str = ""
+    winner: str | None = None
+    status: Status = "error"
+    error: str | None = None
+    limit: str | None = None
+    abstained: bool = False
+    interrupts: tuple[Any, ...] = ()
+    turn: int = 0
+    _clock: float = 0.0
+    _ledger: Ledger | None = None
+
+    async def run(self, resume: Command[Any] | None = None) -> RunResult:
+        """Runs to the end, or until an interrupt.
+
+        Args:
+            resume: Continues an interrupted turn instead of starting.
+
+        Raises:
+            InvalidInput: the router's graph cannot be run in this pool; nothing was spent on it.
+            RouterError: the router cannot decide.
+        """
+        self._clock = time.perf_counter()
+        self._ledger = self.engine.ledger
+        if self.limits is not None:
+            self._ledger = Ledger(self.limits, parent=self.engine.ledger)
+        definitions = self.engine.definitions(self.pool) if self.recorder.records else ()
+        self.recorder.start(self.task, self.pool, definitions, batch_id=self.batch_id, tags=self.tags)
+        try:
+            await self._in_time(self.limits, self._turns(resume))
+        except BaseException as failure:
+            self.status = "cancelled" if isinstance(failure, asyncio.CancelledError) else "error"
+            self.error = f"{type(failure).__name__}: {failure}".removesuffix(": ")
+            self._finish()
+            raise
+        return self._finish()
+
+    async def _in_time(self, limits: Limits | None, work: Any) -> None:
+        """Awaits work within the seconds of a limit; running out of time is a limit like the others."""
+        seconds = limits.seconds if limits else None
+        if seconds is None:
+            await work
+            return
+        clock = asyncio.timeout(seconds)
+        try:
+            async with clock:
+                await work
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            self.status, self.limit = "limit", "seconds"
+            self.error = f"the run took longer than its limit of {seconds:g} s; its finished steps are kept."
+
+    async def _turns(self, resume: Command[Any] | None) -> None:
+        while True:
+            if resume is not None:
+                graph = self.decisions[-1].graph
+                assert graph is not None
+            elif (chosen := await self._decide()) is None:
+                return
+            else:
+                graph = chosen
+            await self._in_time(graph.limits, self._run_graph(graph, resume))
+            resume = None
+            self.turn += 1
+            if self.status in ("limit", "interrupted") or not graph.grow or self.turn >= self.max_turns:
+                return
+
+    async def _decide(self) -> TaskGraph | None:
+        """Returns the graph to run next; None ends the run."""
+        decision = await self._next_decision()
+        self._note(decision)
+        if decision.graph is not None:
+            return decision.graph
+        self.abstained = True
+        if self.turn:
+            return None
+        if self.fallback is not None:
+            graph = TaskGraph.of([self.fallback])
+            self._note(given(graph, "fallback", f"the router {decision.router!r} abstained"))
+            return graph
+        self.status = "abstained"
+        self.error = (
+            f"the router {decision.router!r} found no fitting agent and no fallback is set: add a fitting "
+            "agent, or pass Runtime(fallback=AGENT)."
+        )
+        return None
+
+    def _note(self, decision: Decision) -> None:
+        self.decisions.append(decision)
+        if self.recorder.records:
+            graph = self.engine.packed(decision.graph) if decision.graph is not None else None
+            self.recorder.decision(decision, self.turn, graph)
+        if self._ledger is not None and decision.router_cost != 0:
+            self._ledger.charge(Spent(usd=decision.router_cost))
+        if self.emit is not None:
+            self.emit(Routed(turn=self.turn, decision=decision))
+
+    async def _next_decision(self) -> Decision:
+        if self.graph is not None and (self.turn == 0 or self.engine.router is None):
+            return given(self.graph)
+        if self.engine.router is None:
+            raise InvalidInput("give the runtime a router, or this run a graph.")
+        seen = None
+        if self.turn:
+            cost = usage(self.steps, self.decisions).cost
+            seen = PartialRun(tuple(self.steps), self.turn, cost, self.answer)
+        return await self.engine.route(self.task, self.pool, seen)
+
+    async def _run_graph(self, graph: TaskGraph, resume: Command[Any] | None) -> None:
+        compiled = self.engine.compiled(graph, self.pool)
+        ledger = self._ledger
+        if graph.limits is not None:
+            ledger = Ledger(graph.limits, parent=ledger)
+        turn = self.turn
+
+        def on_step(step: Step, detail: StepDetail | None) -> None:
+            self.steps.append(step)
+            if detail is not None:
+                self.recorder.step(step, detail, turn)
+
+        scope = Scope(
+            client=self.engine.client(ledger),
+            sandbox=self.engine.sandbox,
+            tokens=self.tokens,
+            keep=self.recorder.keeps_messages,
+            turn=turn,
+            task=self.task,
+            emit=self.emit,
+            on_step=on_step,
+            details=self.recorder.records,
+        )
+        config: Any = {"run_name": "agentnet"}
+        if self.engine.checkpointer is not None:
+            config["configurable"] = {"thread_id": f"{self.run_id}:{turn}"}
+        start: Any = {"task": self.task.to_dict()} if resume is None else resume
+        state = await compiled.ainvoke(start, config, context=scope)
+        self._take(state, scope)
+
+    def _take(self, state: Mapping[str, Any], scope: Scope) -> None:
+        """Takes over what a graph left behind."""
+        if state.get("__interrupt__"):
+            self.status = "interrupted"
+            self.interrupts = tuple(item.value for item in state["__interrupt__"])
+            return
+        if state["error"] is None:
+            self.status, self.error = "ok", None
+            self.answer, self.winner = state["answer"], state["winner"]
+        elif not self.answer:
+            self.status, self.error = "error", state["error"]
+        if scope.limit is not None:
+            self.status, self.limit = "limit", scope.limit
+            refused = [step.error for step in self.steps if step.error and step.error.startswith("limit:")]
+            self.error = refused[-1] if refused else f"the limit on {scope.limit} is used up."
+
+    def _finish(self) -> RunResult:
+        used = usage(self.steps, self.decisions)
+        result = RunResult(
+            run_id=self.run_id,
+            task=self.task,
+            status=self.status,
+            answer=self.answer,
+            winner=self.winner,
+            decisions=tuple(self.decisions),
+            steps=tuple(self.steps),
+            cost=used.cost,
+            prompt_tokens=used.prompt_tokens,
+            completion_tokens=used.completion_tokens,
+            calls=used.calls,
+            latency_s=time.perf_counter() - self._clock,
+            error=self.error,
+            limit=self.limit,
+            abstained=self.abstained,
+            tags=self.tags,
+            interrupts=self.interrupts,
+        )
+        self.recorder.end(result)
+        if self.recorder.error is None:
+            return result
+        return replace(result, trace_error=self.recorder.error)

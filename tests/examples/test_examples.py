@@ -1,0 +1,123 @@
+"""Each example runs as a user runs it: a process of its own, offline, and says what it should."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agentnet.runtime.spec import load_spec
+from agentnet.testing import ChatServer
+
+REPOSITORY = Path(__file__).parents[2]
+EXAMPLES = REPOSITORY / "examples"
+# The process is as offline as the tests are: loopback only.
+GUARDED = """
+import runpy, sys
+import pytest_socket
+pytest_socket.socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run(name: str, folder: Path, *arguments: str) -> str:
+    """Runs an example in an empty folder, without any key in its environment; returns what it printed."""
+    environment = {key: value for key, value in os.environ.items() if not key.endswith(("_KEY", "_TOKEN"))}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", GUARDED, str(EXAMPLES / name), *arguments],
+        cwd=folder,
+        env=environment | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, f"{name}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_first_pipeline(tmp_path: Path) -> None:
+    lines = run("first_pipeline.py", tmp_path).splitlines()
+    assert [line.split()[0] for line in sorted(lines[:2])] == ["algebra", "trial"]
+    assert lines[2].startswith("editor")
+    assert lines[3] == "Answer: 8 and 9"
+    costs = [float(line.rsplit("$", 1)[1]) for line in lines[:3]]
+    assert float(lines[4].rsplit("$", 1)[1]) == pytest.approx(sum(costs)) and lines[4].startswith("3 calls")
+
+
+def test_bring_your_own_langgraph(tmp_path: Path) -> None:
+    first, second = run("bring_your_own_langgraph.py", tmp_path).splitlines()
+    assert first == "atlas: Canberra, guess: Sydney, model: Canberra -> Canberra"
+    assert second == "a train to Canberra"
+
+
+def test_debate_graph(tmp_path: Path) -> None:
+    output = run("debate_graph.py", tmp_path, str(tmp_path))
+    assert re.search(r"round 1 +ada +12", output) and re.search(r"round 2 +ada +14", output)
+    assert output.count("(skipped)") == 3, "the third round is not needed"
+    assert "answer: 14 after 6 calls" in output
+    assert ET.parse(tmp_path / "debate.svg").getroot().tag.endswith("svg")
+    assert (tmp_path / "debate.mmd").read_text() in output
+
+
+def test_train_from_my_logs(tmp_path: Path) -> None:
+    output = run("train_from_my_logs.py", tmp_path, str(tmp_path))
+    assert "log: 150 tasks, 174 judged answers" in output
+    evaluated, single = map(float, re.findall(r"evaluated: ([\d.]+), .* ([\d.]+)\n", output)[0])
+    served = re.findall(r"random ([\d.]+), learned ([\d.]+), gain ([+-][\d.]+)", output)
+    before, after, gain = map(float, served[0])
+    assert evaluated > single + 0.3 and gain > 0.3
+    assert gain == pytest.approx(after - before, abs=0.011)
+    assert "-> speller" in output, "the decision is explained"
+    pack = {file.name for file in (tmp_path / "pack").iterdir()}
+    assert {"queries.parquet", "outcomes.parquet", "agents.json"} <= pack
+    assert (tmp_path / "knn" / "config.json").is_file()
+
+
+def test_budget_and_fallback(tmp_path: Path) -> None:
+    fallback, limit, unpriced, free = run("budget_and_fallback.py", tmp_path).splitlines()
+    assert re.fullmatch(r"fallback: Paris from spare, \$0\.0+\d+", fallback)
+    assert limit == "limit: status limit (calls), partial answer 'Paris'"
+    assert unpriced == "unknown price: status limit (usd), sent 0"
+    assert free == "no limit: Paris, cost None"
+
+
+def test_pipeline_yaml_is_a_spec() -> None:
+    spec = load_spec(EXAMPLES / "pipeline.yaml")
+    assert spec.pool.names == ("solver", "sceptic", "judge")
+    assert spec.graph is not None and spec.graph.layers == (("solver", "sceptic"), ("judge",))
+
+
+async def test_pipeline_yaml_runs_from_the_command_line(tmp_path: Path) -> None:
+    async with ChatServer(answer="Thinking done.\nAnswer: 391") as server:
+        data = yaml.safe_load((EXAMPLES / "pipeline.yaml").read_text())
+        data["backends"][0]["options"] = {"api_base": server.url}
+        (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(data))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agentnet.cli.main", "run", "pipeline.yaml", "What is 17 * 23?",
+            "--max-usd", "0.01", "--db", "sqlite:///runs.db",
+            cwd=tmp_path,
+            env=os.environ | {"OPENAI_API_KEY": "none-needed-on-loopback"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        output, errors = (part.decode() for part in await process.communicate())
+        assert process.returncode == 0, errors
+        assert output.strip().endswith("391"), output
+        assert len(server.requests) == 2, "both agree: the judge is not asked"
+    assert (tmp_path / "runs.db").is_file()
+
+
+def test_every_example_has_a_test_and_names_a_real_model() -> None:
+    tests = Path(__file__).read_text(encoding="utf-8")
+    for file in EXAMPLES.glob("*.py"):
+        assert f'run("{file.name}"' in tests, f"{file.name} is not run"
+        assert "# With a real model:" in file.read_text(encoding="utf-8"), file.name
