@@ -122,9 +122,11 @@ def _cuda() -> Finding:
 
 def _sqlite() -> Finding:
     version = sqlite3.sqlite_version
-    with tempfile.TemporaryDirectory() as folder:
-        with closing(sqlite3.connect(Path(folder) / "trial.db")) as connection:
-            mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(sqlite3.connect(Path(folder) / "trial.db")) as connection,
+    ):
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
         return Finding("SQLite", False, f"{version} without WAL: keep traces on a local disk, not on a share")
     return Finding("SQLite", True, f"{version} with WAL")

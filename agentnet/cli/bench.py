@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agentnet.cli.options import command_line, console
+from agentnet.cli.options import cache_folder, command_line, console
 
 app = typer.Typer(help="Benchmark routers against strong simple baselines.", no_args_is_help=True)
 
@@ -26,10 +26,11 @@ def run(
     routers: Annotated[
         str | None, typer.Option("--routers", help="Names, comma-separated; default: all.")
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds per router.")] = 5,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds per randomised router.")] = 5,
     out: Annotated[Path, typer.Option("--out", help="Folder for results.json and report.html.")] = Path(
         "bench-out"
     ),
+    encoder: Annotated[str, typer.Option("--encoder", help="Text encoder of all routers.")] = "minilm",
 ) -> None:
     """Run a benchmark suite; writes results.json and a self-contained report.html.
 
@@ -40,9 +41,12 @@ def run(
     run_suite(
         suite,
         data=data,
-        routers=routers.split(",") if routers else None,
+        routers=[name.strip() for name in routers.split(",") if name.strip()] if routers else None,
         seeds=seeds,
         out=out,
         command=command_line(),
         console=console(),
+        progress=console(err=True),
+        encoder=encoder,
+        cache=cache_folder(),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentnet.cli.options import CostWeight, Data, Seed, command_line, console, write_json
+from agentnet.cli.options import CostWeight, Data, Seed, command_line, console, with_cache
 
 
 def evaluate(
@@ -29,27 +29,31 @@ def evaluate(
 ) -> None:
     """Score a trained router on recorded outcomes: quality, cost, collapse, calibration, latency.
 
-    The router sees text, context and history only.
+    The router sees text, context and history only; the rest of the pack is the scorer's.
 
     Example: agentnet evaluate routers/knn --data data/ulab9 --json knn.json
     """
     from agentnet.bench.evaluate import evaluate as run
+    from agentnet.bench.files import write_json
     from agentnet.outcomes.packs import load_agents, load_outcomes
     from agentnet.routers.registry import load_router
 
     router = load_router(folder)
+    uncached = with_cache(router)
     if cost_weight is not None:
         router = router.with_options(cost_weight=cost_weight)
+    pool = load_agents(agents) if agents else None
     outcomes = load_outcomes(data)
-    with console(err=True).status("deciding"):
+    with console(err=True).status(f"evaluating {router.name} on {data}"):
         result = run(
             router,
             outcomes,
-            pool=load_agents(agents) if agents else None,
+            pool=pool,
             split=split,
             probes=load_outcomes(probes) if probes else None,
             fallback=fallback,
             seed=seed,
+            uncached=uncached,
         )
     report = result.to_dict(command=command_line())
     if json_file:
@@ -58,37 +62,47 @@ def evaluate(
 
 
 def _show(report: dict[str, Any]) -> None:
+    from rich import box
     from rich.table import Table
 
+    rows = f"{report['n']:,} {report['split']} queries"
     table = Table(
-        title=f"{report['router']} on {report['n']:,} {report['split']} queries ({report['replay']})",
+        title=f"{report['router']} on {rows} (replayed: {report['replay']})",
+        title_justify="left",
         show_header=False,
+        box=box.SIMPLE,
     )
+    for name, value in _lines(report):
+        table.add_row(name, value)
+    console().print(table, highlight=False, markup=False)
+
+
+def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     lo, hi = report["score_ci"]
-    table.add_row("score", f"{report['score']:.4f}  [{lo:.4f}, {hi:.4f}]")
-    best = report["best_single"]
+    lines = [("score", f"{report['score']:.4f} [{lo:.4f}, {hi:.4f}]")]
+    best, cost = report["best_single"], report["cost_usd"]
     if best:
-        table.add_row("best single", f"{best['score']:.4f}  {best['agent']}")
-        lo, hi = report["paired_gain_ci"]
-        table.add_row(
-            "gain over it", f"{report['score'] - best['score']:+.4f}  [{lo:+.4f}, {hi:+.4f}] paired"
-        )
-    table.add_row("oracle", f"{report['oracle']:.4f}")
+        lo, hi = report["gain_ci"]
+        gain = report["score"] - best["score"]
+        lines += [
+            ("best single agent", f"{best['score']:.4f} {best['agent']}"),
+            ("gain over it, paired", f"{gain:+.4f} [{lo:+.4f}, {hi:+.4f}]"),
+        ]
+    lines.append(("oracle", f"{report['oracle']:.4f}"))
     if report["gap_closed"] is not None:
-        table.add_row("gap closed", f"{report['gap_closed']:.3f}")
-    cost = report["cost_usd"]
-    table.add_row("USD per 1,000", "unknown" if cost is None else f"{cost * 1000:.4f}")
+        lines.append(("gap closed", f"{report['gap_closed']:.3f}"))
+    lines.append(("USD per 1,000 queries", "unknown" if cost is None else f"{cost * 1000:.4f}"))
     if best and cost is not None and best["cost_usd"]:
-        table.add_row("cost saved", f"{1 - cost / best['cost_usd']:.1%}")
+        lines.append(("cost saved", f"{1 - cost / best['cost_usd']:.1%} at dial {report['cost_weight']:g}"))
     error = report["calibration_error"]
-    table.add_row("calibration error", "unknown" if error is None else f"{error:.4f}")
-    table.add_row("selection entropy", f"{report['entropy']:.3f} bits")
-    top = list(report["selection"].items())[:4]
-    table.add_row("most chosen", ", ".join(f"{name} {share:.0%}" for name, share in top) or "none")
+    lines.append(("calibration error", "unknown" if error is None else f"{error:.4f}"))
+    top = ", ".join(f"{name} {share:.0%}" for name, share in list(report["selection"].items())[:4])
+    lines += [("share of runs", top or "nobody runs"), ("selection entropy", f"{report['entropy']:.3f} bits")]
     for key in ("hit", "exact_set", "set_size", "oos_recall", "false_alarms"):
         if report.get(key) is not None:
-            table.add_row(key.replace("_", " "), f"{report[key]:.4f}")
-    table.add_row("abstained", f"{report['abstained']:.1%}")
-    for key, name in (("latency_ms", "route ms"), ("latency_encoded_ms", "route ms, encoded")):
-        table.add_row(name, f"p50 {report[key]['p50']:.2f}, p99 {report[key]['p99']:.2f}")
-    console().print(table)
+            lines.append((key.replace("_", " "), f"{report[key]:.4f}"))
+    lines.append(("abstained", f"{report['abstained']:.1%}"))
+    for key, name in (("latency_ms", "route, ms"), ("latency_encoded_ms", "route without encoding, ms")):
+        if report[key]:
+            lines.append((name, f"p50 {report[key]['p50']:.2f}, p99 {report[key]['p99']:.2f}"))
+    return lines

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from agentnet.cli.options import CostWeight, Data, Device, Seed, console, parse_settings
+from agentnet.cli.options import (
+    Context,
+    CostWeight,
+    Data,
+    Device,
+    Question,
+    Seed,
+    console,
+    parse_settings,
+    read_task,
+    with_cache,
+)
 
 
 def train(
@@ -22,6 +33,8 @@ def train(
 ) -> None:
     """Train a router from a data pack or from your own traces.
 
+    Rows of split test are never looked at.
+
     Example: agentnet train knn --data sqlite:///agentnet.db --out routers/knn --set k=40
     """
     from agentnet.outcomes.packs import load_outcomes
@@ -29,33 +42,31 @@ def train(
 
     made = make_router(router, **parse_settings(settings))
     outcomes = load_outcomes(data)
+    with_cache(made)
     with console(err=True).status(
         f"fitting {router} on {len(outcomes):,} queries x {len(outcomes.pool)} agents"
     ):
         report = made.fit(outcomes, outcomes.pool, seed=seed, device=device)
     made.save(out)
-    show = console()
-    show.print(
-        f"[bold]{router}[/] {made.version}: {report.n_train:,} train and {report.n_val:,} val queries, "
+    typer.echo(
+        f"{router} {made.version}: {report.n_train:,} train and {report.n_val:,} val queries, "
         f"{report.seconds:.1f} s -> {out}"
     )
     for key, value in report.chosen.items():
-        show.print(f"  {key} = {value}", highlight=False)
+        typer.echo(f"  {key} = {value}")
     for note in report.notes:
-        show.print(f"  [dim]{note}[/]")
+        typer.echo(f"  {note}")
 
 
 def route(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a trained router.")],
-    question: Annotated[str, typer.Argument(help="The task's text.")],
+    question: Question,
     explain: Annotated[bool, typer.Option("--explain", help="Say why.")] = False,
     agents: Annotated[
         Path | None,
         typer.Option("--agents", help="JSON list of agents to choose from; default: those of training."),
     ] = None,
-    context: Annotated[
-        Path | None, typer.Option("--context", help="Text file with the task's context.")
-    ] = None,
+    context: Context = None,
     cost_weight: CostWeight = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole decision as JSON.")] = False,
 ) -> None:
@@ -65,7 +76,7 @@ def route(
     """
     import json
 
-    from agentnet.graphs.task import Task
+    from agentnet.bench.files import strict
     from agentnet.outcomes.packs import load_agents
     from agentnet.routers.registry import load_router
 
@@ -73,10 +84,9 @@ def route(
     pool = load_agents(agents) if agents else router.training_pool
     if cost_weight is not None:
         router = router.with_options(cost_weight=cost_weight)
-    task = Task(question, context=context.read_text(encoding="utf-8", errors="replace") if context else None)
-    decision = router.route(task, pool)
+    decision = router.route(read_task(question, context), pool)
     if as_json:
-        typer.echo(json.dumps(decision.to_dict(), ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(strict(decision.to_dict()), ensure_ascii=False, indent=1))
     elif explain:
         typer.echo(decision.explain())
     else:

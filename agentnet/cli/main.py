@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from agentnet import __version__
 from agentnet.cli import bench, evaluate, inspect, learn, run, traces
-from agentnet.errors import AgentnetError
+from agentnet.errors import AgentnetError, InvalidInput, RouterLoadError, UnknownRouter
 
 app = typer.Typer(
     name="agentnet",
@@ -31,6 +32,11 @@ app.command("convert")(traces.convert)
 app.add_typer(bench.app, name="bench")
 app.add_typer(traces.app, name="traces")
 
+BAD_INPUT = (InvalidInput, UnknownRouter, RouterLoadError)
+"""Errors that end with status 2, as wrong options do; all others end with 1."""
+INTERRUPTED = 130
+"""Status after Ctrl-C, as shells have it."""
+
 
 def _version(value: bool) -> None:
     if value:
@@ -48,15 +54,25 @@ def root(
 
 
 def main() -> None:
-    """Runs the command line; known errors become one line and exit status 1 (2 for bad input)."""
+    """Runs the command line; known errors become one line and exit status 1, or 2 for bad input."""
     try:
         app()
     except AgentnetError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(2 if isinstance(error, ValueError) else 1)
-    except KeyboardInterrupt:
-        typer.secho("interrupted; what had finished is kept.", fg="yellow", err=True)
-        sys.exit(130)
+        _fail(str(error), 2 if isinstance(error, BAD_INPUT) else 1)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Python would complain when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}.", 1)
+
+
+def _fail(message: str, status: int) -> None:
+    line = " ".join(message.split()).encode("utf-8", "replace").decode()
+    typer.secho(f"error: {line}", fg="red", err=True)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

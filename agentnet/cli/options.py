@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from agentnet.graphs.task import Task
+    from agentnet.outcomes.encoders import Encoder
+    from agentnet.routers.base import Router
+
 Data = Annotated[
     str,
     typer.Option("--data", help="A data pack's folder, or a trace database's URL (sqlite:///runs.db)."),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-Seed = Annotated[int, typer.Option("--seed", help="Makes the result reproducible.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Makes the result reproducible.")]
 CostWeight = Annotated[
     float | None,
     typer.Option(
@@ -28,7 +32,14 @@ CostWeight = Annotated[
         help="Quality-cost dial: 0 is quality only, 1 is cost only; default: the router's own.",
     ),
 ]
+Question = Annotated[str, typer.Argument(help="The task's text; - reads it from standard input.")]
+Context = Annotated[
+    Path | None,
+    typer.Option("--context", exists=True, dir_okay=False, help="Text file with the task's context."),
+]
 DEFAULT_DB = "sqlite:///agentnet.db"
+CACHE = "AGENTNET_CACHE"
+"""Environment variable: folder of the encodings' cache, or ``off``."""
 
 
 def command_line() -> str:
@@ -37,18 +48,61 @@ def command_line() -> str:
 
 
 def console(*, err: bool = False) -> Console:
-    """Returns a console for tables and progress bars."""
+    """Returns a console for tables and progress; redirected output is not cut at 80 columns."""
     from rich.console import Console
 
-    return Console(stderr=err)
+    made = Console(stderr=err)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made = Console(stderr=err, width=160)
+    return made
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Writes JSON, making the folder, and replaces the file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+def read_task(question: str, context: Path | None = None) -> Task:
+    """Returns the task of a command line; ``-`` takes its text from standard input.
+
+    Raises:
+        TaskError: the text is empty, too long or not UTF-8.
+    """
+    from agentnet.graphs.task import Task
+
+    if question == "-":
+        # Bytes that are not UTF-8 become lone surrogates, which a task refuses by name.
+        question = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    material = context.read_bytes().decode("utf-8", "surrogateescape") if context else None
+    return Task(question, context=material)
+
+
+def cache_folder() -> Path | None:
+    """Returns where encodings are kept between commands; None where that is switched off."""
+    named = os.environ.get(CACHE, "")
+    if named.lower() in ("off", "0", "no"):
+        return None
+    if named:
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "agentnet"
+
+
+def with_cache(router: Router) -> Encoder | None:
+    """Lets a router keep its encodings in the user's cache; returns its encoder without the cache.
+
+    None for routers that encode nothing. A cache that cannot be used is left out, with a warning.
+    """
+    from agentnet.errors import DataError
+    from agentnet.outcomes.encoders import CachedEncoder, make_encoder
+
+    name = router.settings.get("encoder")
+    if name is None:
+        return None
+    plain = make_encoder(name)
+    folder = cache_folder()
+    # An encoder that goes by another name than the setting (weights of one's own) is not mixed up with it.
+    if folder is not None and plain.name == name:
+        try:
+            router.use_encoder(CachedEncoder(plain, folder))
+        except DataError as error:
+            typer.secho(f"warning: {error} Set {CACHE}=off to do without.", fg="yellow", err=True)
+    return plain
 
 
 def parse_settings(items: list[str] | None) -> dict[str, str]:
@@ -60,7 +114,7 @@ def parse_settings(items: list[str] | None) -> dict[str, str]:
     pairs = {}
     for item in items or []:
         key, sign, value = item.partition("=")
-        if not sign or not key:
+        if not sign or not key.strip():
             raise typer.BadParameter(f"--set takes key=value; got {item!r}.")
         pairs[key.strip()] = value.strip()
     return pairs

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentnet.cli.options import DEFAULT_DB, CostWeight, console
+from agentnet.cli.options import DEFAULT_DB, Context, CostWeight, Question, read_task
 
 if TYPE_CHECKING:
+    from agentnet.graphs.pool import Pool
     from agentnet.graphs.task import Task
     from agentnet.graphs.task_graph import TaskGraph
     from agentnet.runtime.runtime import RunResult, Runtime
@@ -19,17 +20,15 @@ if TYPE_CHECKING:
 
 def run(
     spec: Annotated[
-        str, typer.Argument(help="A .py file with a Pool (pipeline.py or pipeline.py:name) or YAML.")
+        str, typer.Argument(help="A .py file with a Pool (pipeline.py or pipeline.py:attr) or a YAML file.")
     ],
-    question: Annotated[str, typer.Argument(help="The task's text.")],
+    question: Question,
     router: Annotated[Path | None, typer.Option("--router", help="Folder of a trained router.")] = None,
     agent: Annotated[str | None, typer.Option("--agent", help="Run this agent instead of a router.")] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print tokens and node events as they come.")
     ] = False,
-    context: Annotated[
-        Path | None, typer.Option("--context", help="Text file with the task's context.")
-    ] = None,
+    context: Context = None,
     db: Annotated[str, typer.Option("--db", help="Where traces go; an empty text stores none.")] = DEFAULT_DB,
     max_usd: Annotated[str | None, typer.Option("--max-usd", help="Most USD this run may cost.")] = None,
     max_seconds: Annotated[
@@ -49,7 +48,6 @@ def run(
     """
     from contextlib import nullcontext
 
-    from agentnet.graphs.task import Task
     from agentnet.graphs.task_graph import Limits
     from agentnet.routers.registry import load_router
     from agentnet.runtime.runtime import Runtime
@@ -57,46 +55,55 @@ def run(
     from agentnet.traces.store import TraceStore
 
     loaded = load_spec(spec)
-    task = Task(question, context=context.read_text(encoding="utf-8", errors="replace") if context else None)
-    limits = Limits(usd=Decimal(max_usd) if max_usd else None, seconds=max_seconds)
+    task = read_task(question, context)
+    limits = Limits(usd=_usd(max_usd), seconds=max_seconds)
     chosen = load_router(router) if router else None
     if chosen is not None and cost_weight is not None:
         chosen = chosen.with_options(cost_weight=cost_weight)
-    with TraceStore.open(db) if db else nullcontext() as store:
-        runtime = Runtime(
+    graph = _graph(loaded.graph, loaded.pool, agent, chosen is not None)
+    with (
+        TraceStore.open(db) if db else nullcontext() as store,
+        Runtime(
             loaded.pool,
             chosen,
             store=store,
             limits=limits,
             fallback=fallback,
             sandbox="unsafe" if unsafe else "strict",
-        )
-        graph = _graph(loaded.graph, loaded.pool.names, agent, chosen is not None)
+        ) as runtime,
+    ):
         if stream:
             result = asyncio.run(_stream(runtime, task, graph))
         else:
             result = runtime.run(task, graph=graph)
-            typer.echo(result.answer)
+            if result.answer:
+                typer.echo(result.answer)
     _footer(result)
     result.raise_for_status()
 
 
-def _graph(
-    graph: TaskGraph | None, names: tuple[str, ...], agent: str | None, routed: bool
-) -> TaskGraph | None:
+def _usd(text: str | None) -> Decimal | None:
+    try:
+        return None if text is None else Decimal(text)
+    except InvalidOperation:
+        raise typer.BadParameter(f"--max-usd is a number of USD; got {text!r}.") from None
+
+
+def _graph(graph: TaskGraph | None, pool: Pool, agent: str | None, routed: bool) -> TaskGraph | None:
     """The graph to run: a named agent, none when a router decides, the spec's own, or the only agent."""
     from agentnet.graphs.task_graph import TaskGraph
 
     if agent is not None:
-        return TaskGraph.of([agent])
+        return TaskGraph.of([pool[agent].name])
     if routed:
         return None
     if graph is not None:
         return graph
-    if len(names) == 1:
-        return TaskGraph.of(names)
+    if len(pool) == 1:
+        return TaskGraph.of(pool.names)
     raise typer.BadParameter(
-        f"this pool has {len(names)} agents and no graph: give --router DIR or --agent NAME ({', '.join(names)})."
+        f"this pool has {len(pool)} agents and no graph: give --router DIR or --agent NAME "
+        f"({', '.join(pool.names)})."
     )
 
 
@@ -122,9 +129,15 @@ def _footer(result: RunResult) -> None:
     agents = " + ".join(step.agent for step in result.steps if not step.skipped) or "nobody"
     cost = "cost unknown" if result.cost is None else f"${result.cost}"
     tokens = "tokens unknown" if result.tokens is None else f"{result.tokens} tokens"
-    console(err=True).print(
-        f"[dim]{agents} · {result.calls} calls · {tokens} · {cost} · {result.latency_s:.2f} s · {result.run_id}[/]"
+    parts = (
+        agents,
+        f"{result.calls} calls",
+        tokens,
+        cost,
+        f"{result.latency_s:.2f} s",
+        f"run {result.run_id}",
     )
+    typer.secho(" · ".join(parts), dim=True, err=True)
 
 
 def demo(

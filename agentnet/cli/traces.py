@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +15,14 @@ import typer
 from agentnet.cli.options import DEFAULT_DB, console
 
 if TYPE_CHECKING:
+    from agentnet.traces.reader import RunTrace
+    from agentnet.traces.stats import Totals
     from agentnet.traces.store import TraceStore
 
 app = typer.Typer(help="Look at, export and import logged runs.", no_args_is_help=True)
 Db = Annotated[str, typer.Option("--db", help="Trace database's URL.", envvar="AGENTNET_DB")]
+ID_SHOWN = 12
+"""Characters of a run's id in lists; `show` takes the beginning of one."""
 
 
 def _open(db: str) -> TraceStore:
@@ -27,28 +34,33 @@ def _open(db: str) -> TraceStore:
 @app.command("ls")
 def ls(
     db: Db = DEFAULT_DB,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
     router: Annotated[str | None, typer.Option("--router", help="Only this router's.")] = None,
     status: Annotated[str | None, typer.Option("--status", help="Only this status: ok, error, ...")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Only live, replayed or simulated runs.")] = None,
 ) -> None:
     """List the newest runs."""
+    from rich import box
     from rich.table import Table
 
-    table = Table("run", "when", "status", "router", "task", "answer", "USD", "s")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("run", "when (UTC)", "status", "kind", "USD", "s"):
+        table.add_column(name, no_wrap=True, justify="right" if name in ("USD", "s") else "left")
+    table.add_column("task", no_wrap=True, overflow="ellipsis", ratio=3)
+    table.add_column("answer", no_wrap=True, overflow="ellipsis", ratio=2)
     with _open(db) as store:
-        for run in store.runs(limit=limit, router=router, status=status):
-            when = datetime.fromtimestamp(run.started_at, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
+        for run in store.runs(limit=limit, router=router, status=status, kind=kind):
             table.add_row(
-                run.run_id[:12],
-                when,
+                run.run_id[:ID_SHOWN],
+                _when(run.started_at),
                 run.status,
-                run.router or "",
-                _short(run.task_text, 40),
-                _short(run.answer, 24),
-                "?" if run.cost_usd is None else str(run.cost_usd),
+                run.kind,
+                _usd(run.cost_usd),
                 "" if run.latency_s is None else f"{run.latency_s:.2f}",
+                _short(run.task_text, 200),
+                _short(run.answer, 200) if run.answer is not None else "",
             )
-    console().print(table)
+    console().print(table, markup=False, highlight=False)
 
 
 @app.command("show")
@@ -59,30 +71,60 @@ def show(
 ) -> None:
     """Show one run: decision, evidence, steps, judgements."""
     with _open(db) as store:
-        trace = store.run(run_id)
+        trace = store.run(_whole_id(store, run_id))
     if as_json:
-        typer.echo(json.dumps(trace.to_dict(), indent=1, ensure_ascii=False, default=str))
+        typer.echo(_json(asdict(trace)))
         return
-    screen = console()
+    for line in _trace_lines(trace):
+        typer.echo(line)
+
+
+def _whole_id(store: TraceStore, start: str) -> str:
+    """The one id that begins like this; the text itself where there is none, for the store to refuse."""
+    from sqlalchemy import Engine, select
+
+    from agentnet.errors import StoreError
+    from agentnet.traces.models import RunRow
+
+    def find(engine: Engine) -> list[str]:
+        query = select(RunRow.run_id).where(RunRow.run_id.startswith(start, autoescape=True)).limit(2)
+        with engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    found = store.read(find)
+    if len(found) > 1 and start not in found:
+        raise StoreError(f"several runs begin with {start!r}, such as {found[0]} and {found[1]}; say more.")
+    return found[0] if len(found) == 1 else start
+
+
+def _trace_lines(trace: RunTrace) -> list[str]:
     run = trace.run
-    screen.print(f"[bold]{run.run_id}[/]  {run.status}  {_short(run.task_text, 400)}", highlight=False)
+    lines = [f"{run.run_id}  {run.status}  {run.kind}  {_when(run.started_at)} UTC"]
+    lines.append(f"task: {_short(run.task_text, 400)}")
     for decision in trace.decisions:
-        screen.print(
-            f"  decided by {decision.router} {decision.router_version} (propensity {decision.propensity})",
-            highlight=False,
+        sure = "unknown" if decision.propensity is None else f"{decision.propensity:g}"
+        chosen = "abstained" if decision.abstained else _agents(decision.graph)
+        lines.append(
+            f"  {decision.router or 'caller'} {decision.router_version}: {chosen}, propensity {sure}".rstrip()
         )
-        for key, value in decision.evidence.items():
-            screen.print(f"    {key}: {_short(str(value), 160)}", highlight=False, markup=False)
+        lines += [f"    {key}: {_short(_plain(value), 160)}" for key, value in decision.evidence.items()]
     for step in trace.steps:
-        what = "skipped" if step.skipped else step.error or _short(step.answer, 120)
-        cost = "?" if step.cost_usd is None else str(step.cost_usd)
-        screen.print(
-            f"  {step.seq}. {step.node} ({step.agent}) ${cost}: {what}", highlight=False, markup=False
-        )
-    screen.print(f"  answer: {_short(run.answer, 400)}", highlight=False, markup=False)
+        what = "skipped" if step.skipped else step.error or _short(step.answer, 200)
+        cost = "" if step.skipped else f" {_usd(step.cost_usd)} USD"
+        lines.append(f"  {step.seq}. {step.node} ({step.agent}){cost}: {what}")
+    if run.error:
+        lines.append(f"error: {_short(run.error, 400)}")
+    lines.append(f"answer: {_short(run.answer, 400)}")
     for outcome in trace.outcomes:
         where = "answer" if outcome.step_seq is None else f"step {outcome.step_seq}"
-        screen.print(f"  {where} scored {outcome.score:g} by {outcome.judge}", highlight=False)
+        lines.append(f"  {where} scored {outcome.score:g} by {outcome.judge}")
+    cost = "cost unknown" if run.cost_usd is None else f"{_usd(run.cost_usd)} USD"
+    lines.append(f"{cost}, {run.calls} calls" + ("" if run.latency_s is None else f", {run.latency_s:.2f} s"))
+    return lines
+
+
+def _agents(graph: Mapping[str, Any] | None) -> str:
+    return " + ".join(node["agent"] for node in (graph or {}).get("nodes", ())) or "no graph"
 
 
 @app.command("stats")
@@ -91,17 +133,35 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Count runs, tokens and money, by agent and by router."""
+    with _open(db) as store:
+        found = store.stats()
+    if as_json:
+        typer.echo(_json(asdict(found)))
+        return
+    from rich import box
     from rich.table import Table
 
-    with _open(db) as store:
-        data: dict[str, Any] = store.stats()
-    if as_json:
-        typer.echo(json.dumps(data, indent=1, default=str))
-        return
-    table = Table("what", "value")
-    for key, value in data.items():
-        table.add_row(key, json.dumps(value, default=str) if isinstance(value, (dict, list)) else str(value))
-    console().print(table)
+    statuses = ", ".join(f"{count:,} {name}" for name, count in found.by_status.items()) or "none"
+    typer.echo(f"runs: {found.runs.count:,} ({statuses}); judgements: {found.judgements:,}")
+    if found.first is not None and found.last is not None:
+        typer.echo(f"from {_when(found.first)} to {_when(found.last)} UTC")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("")
+    for name in ("count", "USD", "no USD", "tokens in", "out", "errors"):
+        table.add_column(name, justify="right")
+    groups = {"runs": {"all runs": found.runs}, "agents": found.by_agent, "routers": found.by_router}
+    for title, group in groups.items():
+        if title != "runs" and group:
+            table.add_row(f"by {title[:-1]}", style="bold")
+        for name, total in group.items():
+            table.add_row(*_total(name or "(the caller's graph)", total))
+    console().print(table, markup=False, highlight=False)
+
+
+def _total(name: str, total: Totals) -> tuple[str, ...]:
+    counts = (total.prompt_tokens, total.completion_tokens, total.errors)
+    unknown = f"{total.cost_unknown:,}" if total.cost_unknown else ""
+    return (name, f"{total.count:,}", _usd(total.cost_usd), unknown, *(f"{count:,}" for count in counts))
 
 
 @app.command("export")
@@ -114,7 +174,7 @@ def export(
 
     with _open(db) as store:
         outcomes = export_pack(store, file)
-    console().print(f"{len(outcomes):,} queries x {len(outcomes.pool)} agents -> {file}")
+    typer.echo(f"{len(outcomes):,} queries x {len(outcomes.pool)} agents -> {file}")
 
 
 @app.command("import")
@@ -122,13 +182,14 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Folder of a data pack.")],
     db: Db = DEFAULT_DB,
 ) -> None:
-    """Read a data pack into a trace database."""
+    """Read a data pack into a trace database, which is made if missing."""
     from agentnet.traces.export import import_pack
     from agentnet.traces.store import TraceStore
 
-    with TraceStore.open(db) as store:
+    with TraceStore.open(db) as store, console(err=True).status(f"importing {file}"):
         count = import_pack(file, store)
-    console().print(f"{count:,} runs -> {db}")
+        url = store.url
+    typer.echo(f"{count:,} runs -> {url}")
 
 
 def convert(
@@ -143,7 +204,32 @@ def convert(
     from agentnet.outcomes.converters import convert as run
 
     run(kind, source, out)
-    console().print(f"{source} -> {out}")
+    typer.echo(f"{source} -> {out}")
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _usd(cost: Decimal | None) -> str:
+    """Money with at most six digits after the point; ? is unknown."""
+    if cost is None:
+        return "?"
+    text = f"{cost:.6f}".rstrip("0").rstrip(".")
+    return text if cost == 0 or Decimal(text) else f"{cost:.1e}"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _json(value: Any) -> str:
+    """JSON text; mappings of any kind become objects, money text."""
+
+    def plain(item: Any) -> Any:
+        return dict(item) if isinstance(item, Mapping) else str(item)
+
+    return json.dumps(value, indent=1, ensure_ascii=False, default=plain)
 
 
 def _short(text: str | None, width: int) -> str:

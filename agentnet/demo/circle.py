@@ -191,8 +191,8 @@ def _learn(
             "seconds": report.seconds,
         }
         console.print(
-            f"[bold]2[/] trained {name} on {len(outcomes)} tasks in {report.seconds:.1f} s; it abstains below "
-            f"{threshold:.2f}",
+            f"[bold]2[/] trained {name} on {len(outcomes)} tasks in {report.seconds:.1f} s; "
+            f"it abstains below {threshold:.2f}",
             highlight=False,
         )
     routed[_title(plan.router)].save(plan.out / "router")

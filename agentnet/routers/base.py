@@ -113,6 +113,8 @@ class Router(ABC):
 
     name: ClassVar[str]
     """Name on the command line and in traces."""
+    needs_fit: ClassVar[bool] = True
+    """False for routers that can serve before there is any outcome."""
     recipes: ClassVar[tuple[str, ...]] = ()
     """Values of the setting ``recipe``, where there are several."""
 

@@ -19,7 +19,7 @@ from agentnet.routers.single import Choice
 
 
 class RandomRouter(ConstantRouter):
-    """Draws an agent with probability 1/A.
+    """Draws an agent with probability 1/A. It needs no `fit`, so a first log can be made with it.
 
     With ``options.rng`` every call draws afresh. Without it the draw is a hash of the seed and the task's
     text: the same task gets the same agent in any order and in any process, which keeps batches
@@ -30,6 +30,7 @@ class RandomRouter(ConstantRouter):
     """
 
     name = "random"
+    needs_fit = False
 
     def __init__(self, *, seed: int | None = None) -> None:
         super().__init__()

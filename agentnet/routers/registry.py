@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,32 @@ def router_class(name: str) -> type[Router]:
         raise UnknownRouter(f"no router {name!r}; there are: {', '.join(ROUTERS)}.")
     module, _, attribute = ROUTERS[name].partition(":")
     found: type[Router] = getattr(import_module(module), attribute)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class RouterInfo:
+    """A router's name, what it does, and its settings in words."""
+
+    name: str
+    summary: str
+    settings: tuple[str, ...]
+
+
+def describe_routers() -> list[RouterInfo]:
+    """Returns what there is to choose from; imports every router's module.
+
+    >>> next(item.summary for item in describe_routers() if item.name == "random")
+    'any agent, all equally likely'
+    """
+    from agentnet.routers.settings import describe_each
+
+    found = []
+    for name in ROUTERS:
+        made = router_class(name)
+        first = (import_module(made.__module__).__doc__ or "").strip().splitlines()[0]
+        settings = describe_each(made)
+        found.append(RouterInfo(name, first.partition("`: ")[2].rstrip("."), settings))
     return found
 
 

@@ -37,6 +37,7 @@ class RoundRobinRouter(ConstantRouter):
     """
 
     name = "round_robin"
+    needs_fit = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -28,12 +28,16 @@ def describe_settings(router: type) -> str:
     >>> describe_settings(Demo)
     "k (int or none, default none), encoder (str, default 'minilm')"
     """
+    return ", ".join(describe_each(router)) or "none"
+
+
+def describe_each(router: type) -> tuple[str, ...]:
+    """Returns each setting of a router in words: name, type and default."""
     parameters = inspect.signature(router).parameters
-    found = [
+    return tuple(
         f"{name} ({_words(kind)}, default {_default(parameters[name].default)})"
         for name, kind in setting_types(router).items()
-    ]
-    return ", ".join(found) or "none"
+    )
 
 
 def parse_settings(router: type, name: str, given: Mapping[str, Any]) -> dict[str, Any]:

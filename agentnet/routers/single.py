@@ -67,10 +67,9 @@ class SingleRouter(Router):
     Subclasses give `_learn` and `_predict`; where the choice is not that of highest utility, also `_pick`.
     """
 
-    stats: AgentStats
-
     def __init__(self) -> None:
         super().__init__()
+        self.stats = AgentStats.empty()
         self.calibration = Calibration()
         self.threshold: float | None = None
         """Calibrated score below which the router abstains by itself; None never."""
@@ -114,7 +113,8 @@ class SingleRouter(Router):
         self, tasks: Sequence[Task], pool: Pool, *, vectors: NDArray[np.float32] | None = None
     ) -> Scores:
         """Predicts score and cost of every agent; see `Router.score_batch`."""
-        self._check_fitted()
+        if self.needs_fit:
+            self._check_fitted()
         raw, cost = self._predict(tasks, pool, self._encode(tasks, vectors))
         return Scores(
             agents=pool.names,

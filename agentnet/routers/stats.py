@@ -57,6 +57,14 @@ class AgentStats:
         tokens = (_mean(outcomes.prompt_tokens), _mean(outcomes.completion_tokens))
         return replace(stats, trained=stats.count > 0, unit_cost=dearest, tokens=tokens)
 
+    @classmethod
+    def empty(cls) -> AgentStats:
+        """Returns the sums of nothing: every agent is unknown."""
+        none = np.zeros(0)
+        return cls(
+            names=(), total=none, count=none, cost_total=none, cost_count=none, trained=none.astype(bool)
+        )
+
     def add(self, outcomes: Outcomes) -> AgentStats:
         """Returns the sums with further outcomes, of these or of other agents."""
         more = _sums(outcomes)
@@ -94,8 +102,7 @@ class AgentStats:
 
     def known(self, pool: Pool) -> NDArray[np.bool_]:
         """[A] whether anything was observed of each of the pool's agents."""
-        at = self.columns(pool)
-        return np.where(at >= 0, self.count[at] > 0, False)
+        return _take(self.count, self.columns(pool)) > 0
 
     def mean(self, pool: Pool) -> NDArray[np.float64]:
         """[A] mean score of the pool's agents.
@@ -103,10 +110,8 @@ class AgentStats:
         Agents known only by probes are drawn to the mean over all agents; unknown ones have that mean.
         """
         at = self.columns(pool)
-        missing = at < 0
-        total = np.where(missing, 0.0, self.total[at])
-        count = np.where(missing, 0.0, self.count[at])
-        pseudo = np.where(~missing & self.trained[at], 0.0, PSEUDO)
+        total, count = _take(self.total, at), _take(self.count, at)
+        pseudo = np.where(_take(self.trained, at) > 0, 0.0, PSEUDO)
         pseudo = np.where(count + pseudo > 0, pseudo, PSEUDO)
         mean: NDArray[np.float64] = (total + pseudo * self.overall) / (count + pseudo)
         return mean
@@ -115,7 +120,7 @@ class AgentStats:
         """[A] mean USD a call of the pool's agents; from list prices where none was observed, else NaN."""
         at = self.columns(pool)
         cost = np.array([self._list_cost(agent) for agent in pool])
-        seen = (at >= 0) & (self.cost_count[at] > 0)
+        seen = _take(self.cost_count, at) > 0
         cost[seen] = self.cost_total[at[seen]] / self.cost_count[at[seen]]
         return cost
 
@@ -142,6 +147,12 @@ class AgentStats:
             tokens=(tokens[0], tokens[1]),
             **columns,
         )
+
+
+def _take(values: NDArray[Any], at: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Values at positions; 0 where the position is -1."""
+    taken: NDArray[np.float64] = np.append(values.astype(np.float64), 0.0)[at]
+    return taken
 
 
 _ARRAYS = ("total", "count", "cost_total", "cost_count", "trained")

@@ -99,7 +99,7 @@ class Runtime:
         if client is None:
             from agentnet.runtime.clients.litellm_client import LiteLLMClient
 
-            client = LiteLLMClient()
+            client = LiteLLMClient(backends=lambda: self.pool.backends)
         self.store = store
         self.fallback = fallback
         self.concurrency = concurrency

@@ -35,8 +35,14 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_a_router_that_learned_nothing_refuses(name: str, kit: Any) -> None:
+    router, pool = kit.make(name), Pool([Agent(name="a"), Agent(name="b")])
+    if not router.needs_fit:
+        decision = router.route("x", pool)
+        assert decision.agents[0] in pool and decision.propensity in (0.5, 1.0)
+        assert not router.score_batch([Task("x")], pool).known.any()
+        return
     with pytest.raises(NotFitted, match="fit or load"):
-        kit.make(name).route("x", Pool([Agent(name="a")]))
+        router.route("x", pool)
 
 
 def test_scores_have_the_promised_shapes(name: str, kit: Any, fitted: Any) -> None:
