@@ -12,8 +12,8 @@ PALETTE = (
     "#0891b2", "#be185d", "#65a30d", "#475569", "#b45309",
 )  # fmt: skip
 """Colours by series, readable on white and for most colour-blind readers when paired with the markers."""
-_WIDTH, _HEIGHT = 720, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 190, 16, 48
+_WIDTH, _HEIGHT = 760, 400
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 230, 16, 48
 
 
 @dataclass(frozen=True, slots=True)

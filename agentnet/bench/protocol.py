@@ -34,6 +34,8 @@ w would put all cheap agents between two of its settings.
 RANDOMISED = frozenset({"random", "kmeans"})
 """Routers whose choices depend on the seed; for the others it decides at most which rows tune them."""
 FOLDS = 5
+NEAR = 0.01
+"""One point: the second operating point may score this much less than the best single agent."""
 _CHUNK = 512
 Progress = Callable[[str], None]
 
@@ -75,6 +77,7 @@ class RouterRun:
         matched: The operating point that cross-validation on train and val chose: the cheapest setting that
             scores at least as much there as the best single agent, or else the one that scores most; None
             where costs are unknown.
+        near: The same with a score of at most `NEAR` less than the best single agent's.
     """
 
     name: str
@@ -82,6 +85,7 @@ class RouterRun:
     evaluation: Evaluation
     curve: tuple[Point, ...]
     matched: Point | None
+    near: Point | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ class Lab:
         reference = dict(zip(inside.agents, inside.mean_score.tolist(), strict=True))
         test = outcomes.split("test")
         runs: list[RouterRun] = []
-        matched: int | None = None
+        picked: tuple[int, int] | None = None
         for seed in seeds:
             self.progress(f"{name}, seed {seed}")
             router, chosen = self.fit(name, outcomes, seed=seed)
@@ -143,10 +147,10 @@ class Lab:
                 uncached=self.uncached,
             )
             if not runs and name != "oracle":
-                matched = self.match(name, inside, seed=seed, settings=chosen)
+                picked = self.match(name, inside, seed=seed, settings=chosen)
             curve = self.curve(router, test, seed=seed)
-            at = None if matched is None else curve[matched]
-            runs.append(RouterRun(name, seed, evaluation, curve, at))
+            points = (None, None) if picked is None else (curve[picked[0]], curve[picked[1]])
+            runs.append(RouterRun(name, seed, evaluation, curve, *points))
         return runs
 
     def curve(self, router: Router, rows: Outcomes, *, seed: int) -> tuple[Point, ...]:
@@ -166,8 +170,8 @@ class Lab:
 
     def match(
         self, name: str, inside: Outcomes, *, seed: int, settings: Mapping[str, Any] | None = None
-    ) -> int | None:
-        """Returns the index into `DIAL` of the operating point, by cross-validation on the given rows.
+    ) -> tuple[int, int] | None:
+        """Returns the indices into `DIAL` of both operating points, by cross-validation on the given rows.
 
         Args:
             name: The router.
@@ -185,10 +189,12 @@ class Lab:
         target = float(np.nanmax(inside.mean_score))
         if np.isnan(costs).any():
             return None
-        good = [i for i in range(len(DIAL)) if scores[i] >= target - 1e-9]
-        if good:
-            return min(good, key=costs.__getitem__)
-        return int(np.argmax(scores))
+
+        def cheapest(least: float) -> int:
+            good = [i for i in range(len(DIAL)) if scores[i] >= least - 1e-9]
+            return min(good, key=costs.__getitem__) if good else int(np.argmax(scores))
+
+        return cheapest(target), cheapest(target - NEAR)
 
     def _in_fold(self, number: int, text: str) -> None:
         self.progress(f"cross-fitting, fold {number + 1} of {FOLDS}: {text}")
@@ -250,7 +256,8 @@ def merge(runs: Sequence[RouterRun], order: Sequence[str]) -> RouterRun:
         weight = weights.pop() if len(weights) == 1 else float("nan")
         return Point(weight, joined([p.scores for p in parts]), joined([p.costs for p in parts]))
 
-    picked = [run.matched for run in runs if run.matched is not None]
+    matched = [run.matched for run in runs if run.matched is not None]
+    near = [run.near for run in runs if run.near is not None]
     parts = [run.evaluation for run in runs]
     best = [part.best_single for part in parts if part.best_single is not None]
     names = list(dict.fromkeys(item.agent for item in best))
@@ -270,5 +277,5 @@ def merge(runs: Sequence[RouterRun], order: Sequence[str]) -> RouterRun:
         oracle=float(np.average([part.oracle for part in parts], weights=[len(part.rows) for part in parts])),
     )
     curve = tuple(point([run.curve[i] for run in runs]) for i in range(len(first.curve)))
-    matched = point(picked) if len(picked) == len(runs) else None
-    return RouterRun(first.name, first.seed, evaluation, curve, matched)
+    both = [point(picked) if len(picked) == len(runs) else None for picked in (matched, near)]
+    return RouterRun(first.name, first.seed, evaluation, curve, *both)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -34,8 +33,6 @@ app.add_typer(traces.app, name="traces")
 
 BAD_INPUT = (InvalidInput, UnknownRouter, RouterLoadError)
 """Errors that end with status 2, as wrong options do; all others end with 1."""
-INTERRUPTED = 130
-"""Status after Ctrl-C, as shells have it."""
 
 
 def _version(value: bool) -> None:
@@ -59,10 +56,8 @@ def main() -> None:
         app()
     except AgentnetError as error:
         _fail(str(error), 2 if isinstance(error, BAD_INPUT) else 1)
-    except BrokenPipeError:
-        # The reader, such as `head`, has seen enough. Python would complain when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except UnicodeEncodeError:
+        _fail("an argument is not valid UTF-8.", 2)
     except OSError as error:
         if error.filename is None:
             raise

@@ -111,8 +111,10 @@ async def _stream(runtime: Runtime, task: Task, graph: TaskGraph | None) -> RunR
     from agentnet.runtime.events import NodeFinished, NodeStarted, RunFinished, Token
 
     result: RunResult | None = None
+    said: list[str] = []
     async for event in runtime.astream(task, graph=graph):
         if isinstance(event, Token):
+            said.append(event.text)
             typer.echo(event.text, nl=False)
         elif isinstance(event, NodeStarted):
             typer.secho(f"\n[{event.node}] ", fg="cyan", nl=False, err=True)
@@ -120,8 +122,13 @@ async def _stream(runtime: Runtime, task: Task, graph: TaskGraph | None) -> RunR
             typer.secho(f"\n[{event.step.node}] skipped", fg="cyan", nl=False, err=True)
         elif isinstance(event, RunFinished):
             result = event.result
-    typer.echo()
     assert result is not None, "a stream always ends with its result"
+    if said:
+        typer.echo()
+    if result.answer and "".join(said).strip() != result.answer.strip():
+        # Several agents, or an answer that is only a part of what was said: say what stands.
+        typer.secho("[answer] ", fg="cyan", nl=False, err=True)
+        typer.echo(result.answer)
     return result
 
 

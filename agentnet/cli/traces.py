@@ -83,8 +83,11 @@ def _whole_id(store: TraceStore, start: str) -> str:
     """The one id that begins like this; the text itself where there is none, for the store to refuse."""
     from sqlalchemy import Engine, select
 
-    from agentnet.errors import StoreError
+    from agentnet.errors import InvalidInput, StoreError
     from agentnet.traces.models import RunRow
+
+    if not (start.isascii() and start.isalnum()):
+        raise InvalidInput("a run's id is made of hexadecimal digits; `agentnet traces ls` shows them.")
 
     def find(engine: Engine) -> list[str]:
         query = select(RunRow.run_id).where(RunRow.run_id.startswith(start, autoescape=True)).limit(2)

@@ -19,7 +19,7 @@ NOTE = (
     "Replayed from recorded outcomes; intervals are 95% bootstraps over queries, gains are paired. All "
     "selection is on train and val. The first table is quality only (dial 0). * is the operating point that "
     "5-fold cross-validation inside train and val chose: the cheapest setting of the dial that scores at "
-    "least as much there as the best single agent. AIQ is the mean height of the quality-cost hull between "
+    "least as much there as the best single agent; † allows one point less. AIQ is the mean height of the quality-cost hull between "
     "the cheapest point and the best single agent's cost. ParetoDist is the distance to the front of all "
     "routers' curves and all single agents. Entropy is that of the agents' shares of all runs, in bits; a "
     "router that always runs the same agent is called collapsed. ECE is the calibration error. A router "
@@ -66,9 +66,17 @@ def _latency(row: Row) -> str:
     return f"{latency['p50']:.1f} / {latency['p99']:.1f}" if latency else ""
 
 
-def _matched_gain(row: Row) -> str:
-    found = row.get("matched") or {}
-    return _with_interval(found.get("gain"), found.get("gain_ci"), "+.3f")
+def _gain_at(point: str) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        found = row.get(point) or {}
+        return _with_interval(found.get("gain"), found.get("gain_ci"), "+.3f")
+
+    return text
+
+
+def _near_save(row: Row) -> str:
+    found = row.get("near") or {}
+    return _number(found.get("cost_save"), ".1%")
 
 
 QUALITY: tuple[Column, ...] = (
@@ -88,7 +96,9 @@ MONEY: tuple[Column, ...] = (
     ("$ / 1k", _get("cost_usd", ".4f", scale=1000)),
     ("$ / 1k *", _matched("cost_usd", ".4f", scale=1000)),
     ("CostSave*", _matched("cost_save", ".1%")),
-    ("gain*", _matched_gain),
+    ("gain*", _gain_at("matched")),
+    ("CostSave†", _near_save),
+    ("gain†", _gain_at("near")),
     ("AIQ", _get("aiq", ".3f")),
 )
 BEHAVIOUR: tuple[Column, ...] = (

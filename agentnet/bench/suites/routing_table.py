@@ -123,14 +123,16 @@ class _Table:
             "aiq": metrics.aiq(curve, low=self.low, high=self.high),
             "pareto_distance": None,
             "matched": None,
+            "near": None,
         }
         if row["cost_usd"] is not None and self.high:
             found["pareto_distance"] = metrics.pareto_distance(
                 (row["cost_usd"], row["score"]), self.front, max_cost=self.high
             )
-        picked = [run.matched for run in runs if run.matched is not None]
-        if picked and len(picked) == len(runs) and self.high:
-            found["matched"] = self._matched(picked, best)
+        for name in ("matched", "near"):
+            picked = [point for run in runs if (point := getattr(run, name)) is not None]
+            if picked and len(picked) == len(runs) and self.high:
+                found[name] = self._matched(picked, best)
         return found
 
     def _matched(self, points: Sequence[Point], best: Floats) -> dict[str, Any]:
