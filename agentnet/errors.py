@@ -66,10 +66,12 @@ class BackendError(RunError):
     Attributes:
         spent_tokens: Tokens that attempts without a usable answer are known to have used; None unknown.
         spent_usd: USD of those tokens; None unknown.
+        lost_attempts: Attempts that were cut off after sending: nobody knows what they used.
     """
 
     spent_tokens: int | None = 0
     spent_usd: Decimal | None = Decimal(0)
+    lost_attempts: int = 0
 
 
 class BackendUnreachable(BackendError):
@@ -89,7 +91,10 @@ class LimitExceeded(RunError):
 
     Attributes:
         kind: ``"usd"``, ``"tokens"``, ``"calls"`` or ``"seconds"``.
+        sent: Whether it cut off a call in flight, whose usage is unknown; else nothing was sent.
     """
+
+    sent: bool = False
 
     def __init__(self, message: str, *, kind: str) -> None:
         super().__init__(message)

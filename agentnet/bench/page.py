@@ -17,6 +17,7 @@ section { padding: 4px 18px 16px; margin: 18px 0; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
 th, td { text-align: right; padding: 5px 9px; border-bottom: 1px solid #e2e8f0; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; } tr.strong td { font-weight: 600; background: #eff6ff; }
+.nowrap td { white-space: nowrap; }
 .scroll { overflow-x: auto; } code, pre { font: 13px/1.45 ui-monospace, monospace; }
 pre { background: #f1f5f9; padding: 10px 12px; border-radius: 8px; overflow-x: auto; white-space: pre-wrap; }
 svg { max-width: 100%; height: auto; } details { margin: 8px 0; } summary { cursor: pointer; }
@@ -24,8 +25,14 @@ svg { max-width: 100%; height: auto; } details { margin: 8px 0; } summary { curs
 """
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, strong: Iterable[int] = ()) -> str:
-    """Returns an HTML table; ``strong`` names rows to set off.
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    strong: Iterable[int] = (),
+    nowrap: bool = False,
+) -> str:
+    """Returns an HTML table; ``strong`` names rows to set off, ``nowrap`` keeps cells on one line.
 
     >>> "<tr><td>a &amp; b</td><td>0.6</td></tr>" in table(["router", "score"], [["a & b", 0.6]])
     True
@@ -35,7 +42,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, strong: Iter
     for i, row in enumerate(rows):
         css = ' class="strong"' if i in marked else ""
         lines.append(f"<tr{css}>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>")
-    return '<div class="scroll"><table>' + "".join(lines) + "</table></div>"
+    css = ' class="nowrap"' if nowrap else ""
+    return f'<div class="scroll"><table{css}>' + "".join(lines) + "</table></div>"
 
 
 def section(title: str, *parts: str) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from agentnet.errors import InvalidInput
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -109,12 +111,12 @@ def parse_settings(items: list[str] | None) -> dict[str, str]:
     """Returns the settings given as ``--set key=value``.
 
     Raises:
-        typer.BadParameter: an item has no ``=``.
+        InvalidInput: an item has no ``=``.
     """
     pairs = {}
     for item in items or []:
         key, sign, value = item.partition("=")
         if not sign or not key.strip():
-            raise typer.BadParameter(f"--set takes key=value; got {item!r}.")
+            raise InvalidInput(f"--set takes key=value; got {item!r}.")
         pairs[key.strip()] = value.strip()
     return pairs

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentnet.cli.options import DEFAULT_DB, Context, CostWeight, Question, read_task
+from agentnet.errors import InvalidInput
 
 if TYPE_CHECKING:
     from agentnet.graphs.pool import Pool
@@ -86,7 +87,7 @@ def _usd(text: str | None) -> Decimal | None:
     try:
         return None if text is None else Decimal(text)
     except InvalidOperation:
-        raise typer.BadParameter(f"--max-usd is a number of USD; got {text!r}.") from None
+        raise InvalidInput(f"--max-usd is a number of USD; got {text!r}.") from None
 
 
 def _graph(graph: TaskGraph | None, pool: Pool, agent: str | None, routed: bool) -> TaskGraph | None:
@@ -101,7 +102,7 @@ def _graph(graph: TaskGraph | None, pool: Pool, agent: str | None, routed: bool)
         return graph
     if len(pool) == 1:
         return TaskGraph.of(pool.names)
-    raise typer.BadParameter(
+    raise InvalidInput(
         f"this pool has {len(pool)} agents and no graph: give --router DIR or --agent NAME "
         f"({', '.join(pool.names)})."
     )
@@ -162,7 +163,7 @@ def demo(
         int | None,
         typer.Option("--train-tasks", min=8, help="Training tasks to run now, on top of shipped traces."),
     ] = None,
-    router: Annotated[str, typer.Option("--router", help="Router to train on the traces.")] = "kmeans",
+    router: Annotated[str, typer.Option("--router", help="Router to train on the traces.")] = "knn",
 ) -> None:
     """Run the whole circle on a real language model on this CPU: run, record, learn, compare.
 

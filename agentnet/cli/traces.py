@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at, export and import logged runs.", no_args_is_help=True)
 Db = Annotated[str, typer.Option("--db", help="Trace database's URL.", envvar="AGENTNET_DB")]
-ID_SHOWN = 12
+ID_SHOWN = 8
 """Characters of a run's id in lists; `show` takes the beginning of one."""
+
+_WIDTHS = {"run": ID_SHOWN, "when (UTC)": 16, "status": 6}
+"""Columns of `ls` that a narrow terminal must not cut."""
 
 
 def _open(db: str) -> TraceStore:
@@ -44,17 +47,21 @@ def ls(
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("run", "when (UTC)", "status", "kind", "USD", "s"):
-        table.add_column(name, no_wrap=True, justify="right" if name in ("USD", "s") else "left")
+    for name in ("run", "when (UTC)", "status", "USD", "s"):
+        table.add_column(
+            name,
+            no_wrap=True,
+            justify="right" if name in ("USD", "s") else "left",
+            min_width=_WIDTHS.get(name),
+        )
     table.add_column("task", no_wrap=True, overflow="ellipsis", ratio=3)
     table.add_column("answer", no_wrap=True, overflow="ellipsis", ratio=2)
     with _open(db) as store:
         for run in store.runs(limit=limit, router=router, status=status, kind=kind):
             table.add_row(
                 run.run_id[:ID_SHOWN],
-                _when(run.started_at),
+                _when(run.started_at)[:-3],
                 run.status,
-                run.kind,
                 _usd(run.cost_usd),
                 "" if run.latency_s is None else f"{run.latency_s:.2f}",
                 _short(run.task_text, 200),

@@ -45,7 +45,7 @@ FRESH_TASKS = 300
 WARM_UP_TASKS = 4
 """Training tasks that are recorded live on top of the shipped traces."""
 SHIPPED_SEED = 1
-BASELINE = "knn"
+BASELINE = "kmeans"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def run_demo(
     seed: int = 0,
     fresh: bool = False,
     train_tasks: int | None = None,
-    router: str = "kmeans",
+    router: str = "knn",
     model: Path | None = None,
 ) -> dict[str, Any]:
     """Runs the circle and writes ``traces.db``, ``router/``, ``results.json`` and ``report.html``.
@@ -182,8 +182,9 @@ def _learn(
             threshold = choose_threshold(make, outcomes, seed=plan.seed)
             router = make()
             report = router.fit(outcomes, pool, seed=plan.seed)
-        router = router.with_options(abstain_below=threshold)
-        routed[_title(name)] = router
+        routed[_title(name)] = router.with_options(abstain_below=0.0)
+        if name == plan.router:
+            routed[f"{_title(name)}, may abstain"] = router.with_options(abstain_below=threshold)
         facts["routers"][name] = {
             "version": router.version,
             "chosen": dict(report.chosen),
@@ -191,14 +192,16 @@ def _learn(
             "seconds": report.seconds,
         }
         console.print(
-            f"[bold]2[/] trained {name} on {len(outcomes)} tasks in {report.seconds:.1f} s; "
-            f"it abstains below {threshold:.2f}",
+            f"[bold]2[/] trained {name} on {len(outcomes)} tasks and worked examples, "
+            f"{report.seconds:.1f} s; "
+            f"free to abstain, it would below {threshold:.2f}",
             highlight=False,
         )
-    routed[_title(plan.router)].save(plan.out / "router")
-    means = dict(zip(pool.names, outcomes.mean_score.tolist(), strict=True))
+    routed[f"{_title(plan.router)}, may abstain"].save(plan.out / "router")
+    run = outcomes.take(~np.char.startswith(outcomes.queries.query_id, "example-"))
+    means = dict(zip(pool.names, run.mean_score.tolist(), strict=True))
     facts["best"] = max(means, key=lambda agent: means[agent])
-    facts["train_tasks"] = len(outcomes)
+    facts["train_tasks"] = len(run)
     return routed, facts
 
 
@@ -212,7 +215,7 @@ def _maker(name: str, encoder: Encoder) -> Callable[[], Router]:
 
 
 def _title(router: str) -> str:
-    return f"routed ({router})" if router != BASELINE else "routed (tuned kNN)"
+    return f"routed ({'tuned kNN' if router == 'knn' else router})"
 
 
 async def _compare(

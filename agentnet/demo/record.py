@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import numpy as np
+
 from agentnet.demo.tasks import DemoTask, Verifier
 from agentnet.errors import DataError
 from agentnet.graphs import builders
 from agentnet.graphs.pool import Pool
 from agentnet.outcomes.join import concat
 from agentnet.outcomes.packs import load_outcomes
-from agentnet.outcomes.table import Outcomes
+from agentnet.outcomes.table import Outcomes, Queries
 from agentnet.runtime.result import RunResult
 from agentnet.runtime.runtime import Runtime
 from agentnet.traces.export import import_pack, to_outcomes
@@ -74,7 +76,7 @@ def shipped_traces() -> Path | None:
 
 
 def training_outcomes(store: TraceStore, pool: Pool, batch_ids: Mapping[str, bool]) -> Outcomes:
-    """Builds the outcomes a router is trained from: shipped traces and those recorded now.
+    """Builds the outcomes a router is trained from: shipped traces, those recorded now, worked examples.
 
     Args:
         store: The demo's trace store.
@@ -94,4 +96,26 @@ def training_outcomes(store: TraceStore, pool: Pool, batch_ids: Mapping[str, boo
             tables.append(to_outcomes(store, batch_id=batch_id, kind="live", runs=False))
     if not tables:
         raise DataError("there are no traces to learn from; run the demo with --fresh.")
-    return concat(tables, pool)
+    joined = concat([*tables, worked_examples(pool)], pool)
+    # New tasks are the test: of the training tasks none is held back.
+    return joined.with_split(np.full(len(joined), "train"))
+
+
+def worked_examples(pool: Pool) -> Outcomes:
+    """Returns the agents' own worked examples as outcomes: right for their agent, wrong for the others.
+
+    What stands in an agent's prompt is known to be its business before anything was run.
+    """
+    shots = [(shot.question, agent.name) for agent in pool for shot in agent.shots]
+    score = [[float(name == owner) for name in pool.names] for _, owner in shots]
+    return Outcomes(
+        queries=Queries(
+            query_id=np.array([f"example-{i}" for i in range(len(shots))], np.str_),
+            text=tuple(question for question, _ in shots),
+            split=np.array(["train"] * len(shots), np.str_),
+        ),
+        pool=pool,
+        score=np.array(score, np.float32).reshape(len(shots), len(pool)),
+        cost=np.full((len(shots), len(pool)), np.nan),
+        source="worked examples",
+    )

@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
-from numbers import Real
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any
 
 from agentnet.errors import PoolError
+from agentnet.graphs.secrets import check_options
 
 STRATEGIES = (
     "direct",
@@ -60,6 +61,11 @@ def frozen_mapping(values: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 def _at_least(value: Any, least: float) -> bool:
     return not isinstance(value, bool) and isinstance(value, Real) and float(value) >= least
+
+
+def _check_whole(value: Any, least: int, what: str, otherwise: str = "") -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+        raise PoolError(f"{what} must be a whole number from {least}{otherwise}; got {value!r}.")
 
 
 def _texts(value: Any, what: str) -> tuple[str, ...]:
@@ -115,7 +121,8 @@ class Backend:
     fallbacks: tuple[str, ...] = ()
     """Names of backends tried, in order, when this one has failed for good."""
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Further LiteLLM arguments (``api_base``, ``temperature``, ...). Keys stay in the environment."""
+    """Further LiteLLM arguments (``api_base``, ``temperature``, ...). Secrets are refused at any depth:
+    they stay in the environment, and ``api_key_env`` names the key's variable."""
 
     def __post_init__(self) -> None:
         _check_name("backend", self.name)
@@ -123,18 +130,16 @@ class Backend:
             raise PoolError(f"backend {self.name!r} needs a model, such as 'openai/gpt-4o-mini'.")
         for key in ("price_in_per_mtok", "price_out_per_mtok"):
             object.__setattr__(self, key, to_money(getattr(self, key), f"{key} of {self.name!r}"))
-        if not _at_least(self.timeout_s, 1e-9) or not _at_least(self.retries, 0):
-            raise PoolError(f"backend {self.name!r}: timeout_s must be > 0 and retries >= 0.")
-        if self.max_parallel is not None and not _at_least(self.max_parallel, 1):
-            raise PoolError(f"backend {self.name!r}: max_parallel must be at least 1, or None.")
-        secret = {"api_key", "token", "password", "secret", "authorization"} & set(self.options)
-        if secret:
-            raise PoolError(
-                f"backend {self.name!r}: put {', '.join(sorted(secret))} into the environment, not into "
-                "options: options are written to traces."
-            )
+        owner = f"backend {self.name!r}"
+        if not _at_least(self.timeout_s, 1e-9):
+            raise PoolError(f"{owner}: timeout_s must be a number above 0; got {self.timeout_s!r}.")
+        _check_whole(self.retries, 0, f"{owner}: retries")
+        for key in ("max_parallel", "context_window"):
+            if getattr(self, key) is not None:
+                _check_whole(getattr(self, key), 1, f"{owner}: {key}", " or None")
+        options = check_options(self.options, owner)
         object.__setattr__(self, "fallbacks", _texts(self.fallbacks, f"fallbacks of {self.name!r}"))
-        object.__setattr__(self, "options", frozen_mapping(self.options))
+        object.__setattr__(self, "options", frozen_mapping(options))
 
     def cost(self, *, prompt_tokens: int | None, completion_tokens: int | None) -> Decimal | None:
         """Returns USD for these tokens, or None when a price or a count is unknown."""
@@ -242,7 +247,8 @@ class Agent:
         object.__setattr__(self, "shots", _shots(self.shots, f"shots of {self.name!r}"))
         object.__setattr__(self, "examples", _texts(self.examples, f"examples of {self.name!r}"))
         object.__setattr__(self, "tools", tuple(self.tools))
-        object.__setattr__(self, "options", frozen_mapping(self.options))
+        options = check_options(self.options, f"agent {self.name!r}")
+        object.__setattr__(self, "options", frozen_mapping(options))
 
     @property
     def profile(self) -> str:

@@ -27,14 +27,16 @@ def finite(value: Any, what: str, *, low: float = 0.0, high: float = math.inf) -
     return float(value)
 
 
-def count(value: Any, what: str) -> int:
-    """Returns a whole number from 1.
+def count(value: Any, what: str, *, most: int | None = None) -> int:
+    """Returns a whole number from 1, and at most ``most``.
 
     >>> count(2, "rounds")
     2
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
         raise GraphError(f"{what} must be a whole number from 1; got {value!r}.")
+    if most is not None and int(value) > most:
+        raise GraphError(f"{what} must be at most {most}; got {value!r}.")
     return int(value)
 
 

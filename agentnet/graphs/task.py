@@ -74,6 +74,9 @@ class Task:
             raise TaskError("a task's text is empty.")
         if self.context is not None:
             check_text(self.context, "a task's context", MAX_CONTEXT)
+        for name in ("session_id", "task_id"):
+            if getattr(self, name) is not None:
+                check_text(getattr(self, name), f"a task's {name}", MAX_TEXT)
         try:
             turns = tuple(m if isinstance(m, Message) else Message(**m) for m in self.history)
         except TypeError:

@@ -24,7 +24,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from agentnet.errors import GraphError, LimitError
@@ -35,6 +35,9 @@ from agentnet.graphs.normalise import NORMALISERS
 EdgeKind = Literal["spatial", "temporal"]
 StopKind = Literal["agreement", "score", "answered"]
 AggregationKind = Literal["vote", "best", "refine", "concat", "last", "custom"]
+
+MAX_ROUNDS = 100
+"""Most rounds of a graph; every round may ask every agent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,8 @@ class Limits:
                     f"limit {item.name} must be above zero (got {value}): with nothing to spend, nothing "
                     "can run. Use None for no limit."
                 )
+            if item.name in ("tokens", "calls") and not isinstance(value, Integral):
+                raise LimitError(f"limit {item.name} must be a whole number; got {value!r}.")
 
     def tightest(self, other: Limits | None) -> Limits:
         """Returns the stricter of two limits, field by field."""
@@ -209,7 +214,7 @@ class TaskGraph:
         known = set(ids)
         if len(known) < len(ids):
             raise GraphError(f"node ids must be unique; got {sorted(i for i in known if ids.count(i) > 1)}.")
-        set_(self, "rounds", count(self.rounds, "rounds"))
+        set_(self, "rounds", count(self.rounds, "rounds", most=MAX_ROUNDS))
         seen: set[tuple[str, str, str]] = set()
         for edge in self.edges:
             for end in (edge.source, edge.target):

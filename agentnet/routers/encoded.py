@@ -6,7 +6,7 @@ import copy
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,22 @@ View = TypeVar("View")
 FALSE_ALARMS = 0.02
 """Most tasks in scope, as a share, that the learned threshold may abstain on."""
 _VIEWS = 8
+_LOW_END = 25.0
+_BELOW_BEST = 0.99
+
+
+class Stranger(NamedTuple):
+    """An agent of the pool without outcomes.
+
+    Attributes:
+        column: Its position in the pool.
+        profile: [m, d] its encoded profile and examples.
+        described: Whether more than its name is known.
+    """
+
+    column: int
+    profile: Vectors
+    described: bool
 
 
 class EncodedRouter(SingleRouter, Generic[View]):
@@ -36,7 +52,13 @@ class EncodedRouter(SingleRouter, Generic[View]):
 
     An agent without any outcome gets the score that its similarity to the task is worth: a logistic
     curve from the cosine between task and profile (or the nearest of its ``examples``) to the score,
-    fitted over the training agents. Where similarity says nothing, that is their mean score.
+    fitted over the training agents.
+
+    In a label pack an agent is its description, so that this score stands. Elsewhere a description is no
+    evidence of quality: the score is drawn halfway to the known agents' mean score and held below the
+    best known agent's score for the task. Where even that one is below the low end (25th percentile) of
+    the known agents' mean scores, an agent whose description speaks for the task may go up to that low
+    end. Without a description, or where similarity says nothing, it has the low end or less.
 
     Subclasses give `_learn_vectors`, `_view` and `_predict_known`.
     """
@@ -46,7 +68,7 @@ class EncodedRouter(SingleRouter, Generic[View]):
         self.encoder = encoder
         self._encoder: Encoder | None = None
         self._prior = (0.0, 0.0)
-        self._views: OrderedDict[str, tuple[View, list[tuple[int, Vectors]]]] = OrderedDict()
+        self._views: OrderedDict[str, tuple[View, list[Stranger]]] = OrderedDict()
 
     # -- for subclasses ------------------------------------------------------------------------
     @abstractmethod
@@ -128,19 +150,57 @@ class EncodedRouter(SingleRouter, Generic[View]):
             vectors = self._encode(tasks, None)
         view, strangers = self._prepared(pool)
         raw, cost = self._predict_known(view, vectors)
-        if strangers:
-            slope, offset = self._prior
-            for column, profile in strangers:
-                nearest = (vectors @ profile.T).max(1)
-                raw[:, column] = 1 / (1 + np.exp(-(slope * nearest + offset)))
+        if not strangers:
+            return raw, cost
+        held = self.kind != "label" and len(strangers) < len(pool)
+        known = np.ones(len(pool), bool)
+        known[[stranger.column for stranger in strangers]] = False
+        best = raw[:, known].max(1) if held else None
+        means = self.stats.mean(pool)[known]
+        for stranger in strangers:
+            guess = self._guess(stranger, vectors)
+            raw[:, stranger.column] = guess if best is None else self._hold(stranger, guess, best, means)
         return raw, cost
 
-    def _prepared(self, pool: Pool) -> tuple[View, list[tuple[int, Vectors]]]:
+    def _guess(self, stranger: Stranger, vectors: Vectors) -> Floats:
+        """[n] the score that the similarity of the tasks to the agent is worth."""
+        slope, offset = self._prior
+        nearest = (vectors @ stranger.profile.T).max(1)
+        guess: Floats = 1 / (1 + np.exp(-(slope * nearest + offset)))
+        return guess
+
+    def _hold(self, stranger: Stranger, guess: Floats, best: Floats, means: Floats) -> Floats:
+        """Holds a guess to the level of the known agents.
+
+        Args:
+            stranger: The agent.
+            guess: [n] from `_guess`.
+            best: [n] the highest score among the known agents.
+            means: Mean scores of the known agents.
+
+        Returns:
+            [n] scores below ``best``, save where the known agents are poor and the guess is high.
+        """
+        low, mean = float(np.percentile(means, _LOW_END)), float(means.mean())
+        cap = _BELOW_BEST * best
+        if not stranger.described or self._prior[0] <= 0:
+            least: Floats = np.minimum(low, cap)
+            return least
+        # "Speaks for the task": the curve puts it above what the known agents reach on average.
+        highest = np.where(guess > mean, np.maximum(cap, low), cap)
+        held: Floats = np.minimum((guess + mean) / 2, highest)
+        return held
+
+    def _prepared(self, pool: Pool) -> tuple[View, list[Stranger]]:
         """The view of a pool and the profiles of its unknown agents; the latest few are kept."""
         found = self._views.get(pool.version)
         if found is None:
             known = self._knows(pool)
-            strangers = [(i, self._profile(a)) for i, a in enumerate(pool) if not known[i]]
+            strangers = [
+                Stranger(i, self._profile(agent), bool(agent.description.strip() or agent.examples))
+                for i, agent in enumerate(pool)
+                if not known[i]
+            ]
             found = (self._view(pool), strangers)
             self._views[pool.version] = found
             while len(self._views) > _VIEWS:

@@ -92,7 +92,8 @@ class SingleRouter(Router):
         self, tasks: Sequence[Task], pool: Pool, scores: Scores, options: RouteOptions
     ) -> tuple[NDArray[np.intp], float]:
         """Returns the chosen agent's position for each task, and the probability of that choice."""
-        order = priority(pool.names, self.stats.mean(pool))
+        # An agent without outcomes loses every tie to one with outcomes.
+        order = priority(pool.names, self.stats.mean(pool) - ~self.stats.known(pool))
         weight, unit = options.cost_weight, self.stats.unit_cost
         return choose(scores.calibrated, scores.cost, order, cost_weight=weight, unit_cost=unit), 1.0
 

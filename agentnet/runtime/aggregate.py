@@ -14,7 +14,9 @@ from agentnet.graphs.live import Step
 from agentnet.graphs.semantics import Finished, Standing, aggregate_plain, standing_answers
 from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import Node, TaskGraph
-from agentnet.runtime.call import AgentInput, Received
+from agentnet.runtime.call import AgentInput, Answer, Received
+from agentnet.runtime.clients.scrub import told
+from agentnet.runtime.foreign import contained
 from agentnet.runtime.nodes import LIMIT_PREFIX, run_agent
 from agentnet.runtime.scope import Scope
 from agentnet.runtime.state import finished, pack_step
@@ -59,16 +61,19 @@ async def run_join(join: Join, state: Mapping[str, Any], scope: Scope) -> dict[s
 
 
 async def _custom(function: AggregationFunction, answered: list[tuple[Node, Step]]) -> dict[str, Any]:
-    try:
+    async def apply() -> Any:
         result = function(answered)
-        text = await result if inspect.isawaitable(result) else result
+        return await result if inspect.isawaitable(result) else result
+
+    try:
+        text = Answer(text=str(await contained(apply()))).text
     except GraphBubbleUp:
         raise
     except Exception as failure:
         # The steps are kept: a defect in a join must not lose what was paid for.
-        error = f"the custom aggregation failed: {type(failure).__name__}: {failure}"
+        error = f"the custom aggregation failed: {told(failure)}"
         return {"answer": "", "winner": None, "error": error}
-    return {"answer": str(text), "winner": None, "error": None}
+    return {"answer": text, "winner": None, "error": None}
 
 
 async def _refine(
@@ -98,6 +103,11 @@ async def _refine(
     # The merger failed: the heaviest answer is worth more than none.
     best = max(answered, key=lambda pair: pair[0].weight)
     return {**update, "answer": best[1].answer, "winner": best[0].id}
+
+
+def partial(graph: TaskGraph, done: Finished) -> Standing:
+    """Aggregates the steps of a graph that was cut off; a vote stands in for what would have to be run."""
+    return (_vote if graph.aggregation.kind in ("refine", "custom") else aggregate_plain)(graph, done)
 
 
 def _vote(graph: TaskGraph, done: Finished) -> Standing:

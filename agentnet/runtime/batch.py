@@ -11,6 +11,7 @@ from typing import Any
 
 from agentnet.errors import AgentnetError, InvalidInput
 from agentnet.graphs.task import Task
+from agentnet.runtime.clients.scrub import told
 from agentnet.runtime.replayed import result_of
 from agentnet.runtime.result import RunResult
 from agentnet.traces.records import task_hash
@@ -33,7 +34,7 @@ def identified(tasks: Sequence[Task]) -> list[Task]:
     named = []
     for task in tasks:
         if task.task_id is None:
-            key = task_hash(task.text, task.context, [turn.to_dict() for turn in task.history])
+            key = _hash(task)
             named.append(replace(task, task_id=f"{key}-{seen[key]}"))
             seen[key] += 1
         else:
@@ -45,17 +46,26 @@ def identified(tasks: Sequence[Task]) -> list[Task]:
 
 
 async def finished_before(store: Any, batch_id: str, tasks: Sequence[Task]) -> dict[int, RunResult]:
-    """Returns the results of tasks that the store knows to be finished, by position."""
+    """Returns the results of tasks that the store knows to be finished, by position.
+
+    A task whose text, context or history differs from what was run under its id is not finished.
+    """
 
     def read() -> dict[int, RunResult]:
         done = store.finished(batch_id)
-        return {
-            i: result_of(store.run(done[task.task_id]), task)
-            for i, task in enumerate(tasks)
-            if task.task_id in done
-        }
+        found = {}
+        for i, task in enumerate(tasks):
+            if task.task_id in done:
+                trace = store.run(done[task.task_id])
+                if trace.run.task_hash == _hash(task):
+                    found[i] = result_of(trace, task)
+        return found
 
     return await asyncio.to_thread(read)
+
+
+def _hash(task: Task) -> str:
+    return task_hash(task.text, task.context, [turn.to_dict() for turn in task.history])
 
 
 async def run_all(
@@ -105,7 +115,7 @@ async def _one(task: Task, run: RunOne) -> RunResult:
     try:
         return await run(task)
     except AgentnetError as failure:
-        return RunResult(run_id="", task=task, status="error", error=f"{type(failure).__name__}: {failure}")
+        return RunResult(run_id="", task=task, status="error", error=told(failure))
 
 
 @contextmanager

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from agentnet.errors import BackendError, EmptyResponse, LimitExceeded, RunError
-from agentnet.graphs.agent import Agent
+from agentnet.graphs.agent import Agent, Backend
 from agentnet.graphs.task import Message, Task
 from agentnet.runtime.client import ModelClient, Request, Response
 
@@ -66,6 +67,8 @@ class Answer:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise RunError(f"an answer is text; the agent gave {type(self.text).__name__}.")
+        if not self.text.isascii():  # half a surrogate pair fits into no file and no database
+            object.__setattr__(self, "text", self.text.encode("utf-8", "replace").decode())
         if self.score is not None and not 0 <= self.score <= 1:
             raise RunError(f"an answer's score lies in [0, 1]; the agent gave {self.score!r}.")
 
@@ -101,6 +104,11 @@ class Tally:
             # Only the sum is known, not how much of it was the prompt.
             self.prompt_tokens = self.completion_tokens = self.cached_tokens = None
 
+    def cut_off(self) -> None:
+        """Adds a call that was cut off after sending: what it used is unknown, which is not zero."""
+        self.calls += 1
+        self.cost = self.prompt_tokens = self.completion_tokens = self.cached_tokens = None
+
 
 def _sum(total: int | None, part: int | None) -> int | None:
     return None if total is None or part is None else total + part
@@ -122,6 +130,10 @@ class AgentCall:
     """Called with each piece of text where the run is streamed."""
     keep: bool = False
     """Whether `messages` is filled."""
+    backends: Mapping[str, Backend] | None = None
+    """Where fallbacks are found: the backends of the run's pool."""
+    refused: LimitExceeded | None = None
+    """The last limit that was hit; a strategy may answer nevertheless, with what it has."""
     tally: Tally = field(default_factory=Tally)
     messages: list[Message] = field(default_factory=list)
 
@@ -138,7 +150,7 @@ class AgentCall:
 
         Raises:
             BackendError: the call failed for good.
-            LimitExceeded: nothing was sent, a limit is used up.
+            LimitExceeded: a limit is used up.
         """
         prompt = tuple(messages)
         backend = self.agent.backend
@@ -156,11 +168,18 @@ class AgentCall:
             messages=prompt,
             session_id=self.input.task.session_id,
             agent=self.agent.name,
+            backends=self.backends if backend.fallbacks else None,
             **fields,
         )
         try:
             response = await (self._streamed(request) if self.on_token else self.client.complete(request))
-        except LimitExceeded:
+        except LimitExceeded as limit:
+            self.refused = limit
+            if limit.sent:
+                self.tally.cut_off()
+            raise
+        except asyncio.CancelledError:
+            self.tally.cut_off()
             raise
         except Exception as error:
             self.tally.failed(error)

@@ -36,6 +36,8 @@ class Request:
     """Seconds that may pass in all, retries and fallbacks included; None: the backend's own."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further LiteLLM arguments for this call."""
+    backends: Mapping[str, Backend] | None = None
+    """Where the backend's fallbacks are found by name; None: where the client finds them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,8 @@ class Response:
     """Name of the backend that answered: another than asked after a fallback."""
     latency_s: float = 0.0
     attempts: int = 1
+    lost_attempts: int = 0
+    """Attempts before the answer that were cut off after sending: with one, usage and cost are unknown."""
     logprob: float | None = None
     """Mean log-probability of the answer's tokens, where the backend gives it."""
 

@@ -45,7 +45,10 @@ class _Worker(Runnable[Any, Any]):
     def _find_scope(self) -> Scope:
         runtime: Any = get_runtime()
         context = runtime.context
-        return context if isinstance(context, Scope) else self._scope.to_stream(runtime.stream_writer)
+        # A graph that an agent runs is given the context of the run around it, which is not its own.
+        if isinstance(context, Scope) and context.owner is self._scope.owner:
+            return context
+        return self._scope.to_stream(runtime.stream_writer)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Runs the node on the running loop."""
@@ -94,11 +97,11 @@ def compile_graph(
         GraphError: a custom aggregation or a normaliser is unknown.
     """
     table = with_own(strategies)
-    scope = Scope(client=client, sandbox=sandbox, tokens=tokens)
     join = _make_join(graph, pool, table, aggregations or {})
     builder: StateGraph[GraphState, Context, GraphInput, GraphOutput] = StateGraph(
         GraphState, input_schema=GraphInput, output_schema=GraphOutput
     )
+    scope = Scope(client=client, owner=builder, backends=pool.backends, sandbox=sandbox, tokens=tokens)
     labels = node_labels(graph)
     targets = {edge.target for edge in graph.spatial}
     for round_ in range(graph.rounds):

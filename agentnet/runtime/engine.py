@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from agentnet.errors import AgentnetError, RouterError
 from agentnet.graphs.agent import Agent
 from agentnet.graphs.live import LiveState, PartialRun
 from agentnet.graphs.pool import Pool
@@ -19,6 +20,7 @@ from agentnet.routers.base import RouteOptions, Router
 from agentnet.routers.decision import Decision, NoteEvidence
 from agentnet.runtime.aggregate import AggregationFunction
 from agentnet.runtime.client import ModelClient
+from agentnet.runtime.clients.scrub import told
 from agentnet.runtime.compile import Compiled, compile_graph
 from agentnet.runtime.limits import Ledger, LimitedClient
 from agentnet.runtime.live import LiveTracker
@@ -122,6 +124,9 @@ class Engine:
 
         One thread for all runs: routers that sample are then asked one at a time, as their random
         generators need it.
+
+        Raises:
+            RouterError: the router cannot decide, or has a defect.
         """
         router = self.router
         assert router is not None
@@ -130,7 +135,13 @@ class Engine:
         live = self.live()
 
         def decide() -> Decision:
-            return router.route(task, pool, live=live, seen=seen, options=self.route_options)
+            try:
+                return router.route(task, pool, live=live, seen=seen, options=self.route_options)
+            except AgentnetError:
+                raise
+            except BaseException as failure:
+                # Not chained: what others raise may hold secrets, and a future refuses StopIteration.
+                raise RouterError(f"the router {router.name!r} failed: {told(failure)}") from None
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, decide)
 

@@ -16,10 +16,13 @@ from agentnet.graphs.pool import Pool
 from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import Limits, TaskGraph
 from agentnet.routers.decision import Decision
+from agentnet.runtime.aggregate import partial
+from agentnet.runtime.clients.scrub import told
 from agentnet.runtime.engine import Engine, given
 from agentnet.runtime.events import Event, Routed
 from agentnet.runtime.limits import Ledger
 from agentnet.runtime.limits import Usage as Spent
+from agentnet.runtime.nodes import LIMIT_PREFIX
 from agentnet.runtime.recording import Recorder
 from agentnet.runtime.result import RunResult, Status, usage
 from agentnet.runtime.scope import Scope, StepDetail
@@ -54,6 +57,8 @@ class Execution:
     interrupts: tuple[Any, ...] = ()
     turn: int = 0
     _clock: float = 0.0
+    _open: tuple[TaskGraph, int] | None = None
+    """The graph that is running and how many steps there were before it."""
     _ledger: Ledger | None = None
 
     async def run(self, resume: Command[Any] | None = None) -> RunResult:
@@ -76,7 +81,7 @@ class Execution:
             await self._in_time(self.limits, self._turns(resume))
         except BaseException as failure:
             self.status = "cancelled" if isinstance(failure, asyncio.CancelledError) else "error"
-            self.error = f"{type(failure).__name__}: {failure}".removesuffix(": ")
+            self.error = told(failure)
             self._finish()
             raise
         return self._finish()
@@ -96,6 +101,7 @@ class Execution:
                 raise
             self.status, self.limit = "limit", "seconds"
             self.error = f"the run took longer than its limit of {seconds:g} s; its finished steps are kept."
+            self._take_finished()
 
     async def _turns(self, resume: Command[Any] | None) -> None:
         while True:
@@ -121,13 +127,16 @@ class Execution:
         self.abstained = True
         if self.turn:
             return None
-        if self.fallback is not None:
+        if self.fallback is not None and self.fallback in self.pool:
             graph = TaskGraph.of([self.fallback])
             self._note(given(graph, "fallback", f"the router {decision.router!r} abstained"))
             return graph
         self.status = "abstained"
+        missing = "no fallback is set"
+        if self.fallback is not None:
+            missing = f"the fallback {self.fallback!r} is no longer in the pool"
         self.error = (
-            f"the router {decision.router!r} found no fitting agent and no fallback is set: add a fitting "
+            f"the router {decision.router!r} found no fitting agent and {missing}: add a fitting "
             "agent, or pass Runtime(fallback=AGENT)."
         )
         return None
@@ -157,8 +166,9 @@ class Execution:
         compiled = self.engine.compiled(graph, self.pool)
         ledger = self._ledger
         if graph.limits is not None:
-            ledger = Ledger(graph.limits, parent=ledger)
+            ledger = Ledger(graph.limits, parent=ledger, name="graph")
         turn = self.turn
+        self._open = (graph, len(self.steps) if turn else 0)
 
         def on_step(step: Step, detail: StepDetail | None) -> None:
             self.steps.append(step)
@@ -167,6 +177,8 @@ class Execution:
 
         scope = Scope(
             client=self.engine.client(ledger),
+            owner=compiled.builder,
+            backends=self.pool.backends,
             sandbox=self.engine.sandbox,
             tokens=self.tokens,
             keep=self.recorder.keeps_messages,
@@ -183,8 +195,18 @@ class Execution:
         state = await compiled.ainvoke(start, config, context=scope)
         self._take(state, scope)
 
+    def _take_finished(self) -> None:
+        """Takes the answer of what had finished when time ran out."""
+        if self._open is None:
+            return
+        graph, before = self._open
+        standing = partial(graph, {(step.round, step.node): step for step in self.steps[before:]})
+        if standing.answer:
+            self.answer, self.winner = standing.answer, standing.winner
+
     def _take(self, state: Mapping[str, Any], scope: Scope) -> None:
         """Takes over what a graph left behind."""
+        self._open = None
         if state.get("__interrupt__"):
             self.status = "interrupted"
             self.interrupts = tuple(item.value for item in state["__interrupt__"])
@@ -196,8 +218,11 @@ class Execution:
             self.status, self.error = "error", state["error"]
         if scope.limit is not None:
             self.status, self.limit = "limit", scope.limit
-            refused = [step.error for step in self.steps if step.error and step.error.startswith("limit:")]
-            self.error = refused[-1] if refused else f"the limit on {scope.limit} is used up."
+            mark = f"{LIMIT_PREFIX}{scope.limit}: "
+            refused = [step.error for step in self.steps if step.error and step.error.startswith(mark)]
+            self.error = f"the limit on {scope.limit} is used up."
+            if refused:
+                self.error = refused[-1].removeprefix(mark)
 
     def _finish(self) -> RunResult:
         used = usage(self.steps, self.decisions)

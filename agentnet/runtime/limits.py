@@ -8,7 +8,8 @@ quarter of its bytes) plus ``max_tokens`` where that is set, and the reservation
 when the answer is there; so spending passes a limit by at most what the calls in flight use over their
 estimates, and with ``max_tokens`` set only by the error of the prompt's estimate. **Seconds** run from
 the ledger's making and end calls in flight. A call whose price is unknown is refused while a money limit
-is set; an answer whose cost is unknown stops all further calls under that limit.
+is set; an answer whose cost is unknown stops all further calls under that limit. Attempts that were cut
+off after sending, and calls that were cancelled, are charged with their estimate.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from agentnet.graphs.task_graph import Limits
 from agentnet.runtime.client import Chunk, ModelClient, Request, Response
 from agentnet.runtime.clients.attempts import answer_limit
 from agentnet.runtime.clients.clock import Clock, SystemClock
-from agentnet.runtime.clients.prices import Price, Prices, backend_price
+from agentnet.runtime.clients.prices import Price, Prices, backend_price, dearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,14 +263,21 @@ class LimitedClient:
         """Returns the wrapped client's price for a backend, else the backend's own."""
         return backend_price(backend) if self._prices is None else self._prices.price(backend)
 
+    def price_of(self, request: Request) -> Price | None:
+        """Returns the dearest price that a request can meet, over the fallbacks of its own pool."""
+        known, backend = request.backends, request.backend
+        if known is None or not backend.fallbacks:
+            return self.price(backend)
+        chain = [backend, *(known[name] for name in backend.fallbacks if name in known)]
+        return dearest([self.price(replace(item, fallbacks=())) for item in chain])
+
 
 class _Call:
     """One call's reservation, and how it ends."""
 
     def __init__(self, client: LimitedClient, request: Request) -> None:
         self._ledger = ledger = client.ledger
-        price = client.price if ledger.limits_money else backend_price
-        self._price = price(request.backend)
+        self._price = client.price_of(request) if ledger.limits_money else backend_price(request.backend)
         self._reservation = ledger.reserve(estimated(request, self._price))
         self._timed = math.isfinite(left := ledger.seconds_left())
         self.request = request
@@ -283,7 +291,11 @@ class _Call:
         return max(self._ledger.seconds_left(), 0.001) if self._timed else None
 
     def settle(self, response: Response) -> None:
-        """Charges what the response says was used."""
+        """Charges what the response says was used, and estimates for attempts that were lost before it."""
+        if response.lost_attempts:
+            self.delivered = len(response.text.encode("utf-8", "replace"))
+            self._reservation.settle(self._lost(response.lost_attempts).plus(self._at_least()))
+            return
         prompt, answer = response.prompt_tokens, response.completion_tokens
         if prompt is None:
             prompt = prompt_tokens(self.request)
@@ -295,6 +307,8 @@ class _Call:
         """Charges a call that gave no response; raises the limit's error where time ran out."""
         if isinstance(error, InvalidInput) and getattr(error, "spent_tokens", 0) == 0:
             self._reservation.release()  # refused before anything was sent
+        elif isinstance(error, BackendError) and error.lost_attempts:
+            self._reservation.settle(replace(self._lost(error.lost_attempts), calls=1))
         elif isinstance(error, BackendError):
             spent = prompt_tokens(self.request) if error.spent_tokens is None else error.spent_tokens
             self._reservation.settle(Usage(calls=1, tokens=spent, usd=error.spent_usd))
@@ -303,7 +317,13 @@ class _Call:
         if self._timed and isinstance(error, (BackendError, TimeoutError)):
             late = self._ledger.expired(within_s=0.005)
             if late is not None:
+                late.sent = True
                 raise late from None
+
+    def _lost(self, attempts: int) -> Usage:
+        one = estimated(self.request, self._price)
+        usd = None if one.usd is None else attempts * one.usd
+        return Usage(tokens=attempts * one.tokens, usd=usd)
 
     def _at_least(self) -> Usage:
         estimate = estimated(self.request, self._price)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +11,16 @@ from typing import Any
 
 from langgraph.errors import GraphBubbleUp
 
-from agentnet.errors import AgentnetError, LimitExceeded
+from agentnet.errors import LimitExceeded
 from agentnet.graphs.agent import Agent
 from agentnet.graphs.live import Step
 from agentnet.graphs.semantics import Finished, messages_for, should_skip
 from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import Node, TaskGraph
 from agentnet.runtime.call import AgentCall, AgentInput, Answer, Received, Tally
+from agentnet.runtime.clients.scrub import scrub, told
 from agentnet.runtime.events import NodeFinished, NodeStarted, Token
+from agentnet.runtime.foreign import contained
 from agentnet.runtime.scope import Scope, StepDetail
 from agentnet.runtime.state import finished, pack_step
 from agentnet.runtime.strategies.base import Strategy
@@ -63,6 +66,7 @@ async def run_agent(agent: Agent, strategy: Strategy, given: AgentInput, scope: 
 
     Raises:
         GraphBubbleUp: the agent interrupts the run (LangGraph's ``interrupt``).
+        CancelledError: the run is cancelled; the step that was cut off is told before.
     """
     where: dict[str, Any] = {"node": given.node, "agent": agent.name, "round": given.round}
     emit = scope.emit
@@ -74,22 +78,33 @@ async def run_agent(agent: Agent, strategy: Strategy, given: AgentInput, scope: 
             def on_token(text: str) -> None:
                 emit(Token(turn=scope.turn, **where, text=text))
 
-    call = AgentCall(agent, given, scope.client, sandbox=scope.sandbox, on_token=on_token, keep=scope.keep)
+    call = AgentCall(
+        agent,
+        given,
+        scope.client,
+        sandbox=scope.sandbox,
+        on_token=on_token,
+        keep=scope.keep,
+        backends=scope.backends,
+    )
     started_at, clock = time.time(), time.perf_counter()
     answer, error = Answer(text=""), None
+    cancelled: asyncio.CancelledError | None = None
     try:
-        result = await strategy.run(call)
+        result = await contained(strategy.run(call))
         answer = result if isinstance(result, Answer) else Answer(text=result)
     except GraphBubbleUp:
         raise
     except LimitExceeded as refused:
         scope.limit = refused.kind
-        error = f"{LIMIT_PREFIX}{refused.kind}: {refused}"
-    except AgentnetError as failure:
-        error = f"{type(failure).__name__}: {failure}"
+        error = f"{LIMIT_PREFIX}{refused.kind}: {scrub(str(refused))}"
+    except asyncio.CancelledError as stop:
+        error, cancelled = "cancelled", stop
     except Exception as failure:
         # An agent is anybody's code: what it raises costs its own node and never the run.
-        error = f"{type(failure).__name__}: {failure}"
+        error = told(failure)
+    if call.refused is not None:
+        scope.limit = call.refused.kind
     step = _step(where, answer, error, call.tally, time.perf_counter() - clock)
     detail = None
     if scope.details:
@@ -100,6 +115,8 @@ async def run_agent(agent: Agent, strategy: Strategy, given: AgentInput, scope: 
             messages=tuple(call.messages),
         )
     _tell(scope, step, detail)
+    if cancelled is not None:
+        raise cancelled
     return step
 
 

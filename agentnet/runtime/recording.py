@@ -14,6 +14,7 @@ from agentnet.graphs.live import Step
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task import Task
 from agentnet.routers.decision import Decision
+from agentnet.runtime.clients.scrub import told
 from agentnet.runtime.result import RunResult
 from agentnet.runtime.scope import StepDetail
 from agentnet.traces.records import (
@@ -94,7 +95,7 @@ class Recorder:
         try:
             evidence = plain(decision.evidence.to_dict())
         except Exception as failure:
-            evidence = {"error": f"the evidence could not be read: {type(failure).__name__}: {failure}"}
+            evidence = {"error": f"the evidence could not be read: {told(failure)}"}
         self._write(
             DecisionRecord(
                 run_id=self._run_id,
@@ -173,7 +174,7 @@ class Recorder:
             self._store.write(*records)
         except Exception as failure:
             if self.error is None:
-                self.error = f"{type(failure).__name__}: {failure}"
+                self.error = told(failure)
                 _log.warning("the trace of run %s is incomplete: %s", self._run_id, self.error)
 
 
@@ -206,4 +207,4 @@ async def flush(store: Any) -> None:
     try:
         await aflush()
     except StoreError as failure:
-        _log.warning("the trace store could not be flushed: %s", failure)
+        _log.warning("the trace store could not be flushed: %s", told(failure))

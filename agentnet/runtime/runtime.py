@@ -104,7 +104,7 @@ class Runtime:
         self.fallback = fallback
         self.concurrency = concurrency
         self.max_turns = max_turns
-        self.ledger = Ledger(limits) if limits is not None else None
+        self.ledger = Ledger(limits, name="runtime") if limits is not None else None
         self._engine = Engine(
             client=client,
             router=router,
@@ -244,7 +244,8 @@ class Runtime:
             graph: What to run for each; None asks the router.
             concurrency: Tasks that run at once; default the runtime's.
             batch_id: Names the batch in the store. Tasks the store holds as finished under this name (by
-                ``task_id``, else by content) are loaded instead of run again.
+                ``task_id``, else by content) are loaded instead of run again; one whose content has
+                changed under its ``task_id`` is run again.
             limits: What each run may use.
             tags: JSON values that are stored with each run.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentnet.graphs.agent import Backend
 from agentnet.graphs.live import Step
 from agentnet.graphs.task import Message, Task
 from agentnet.runtime.client import ModelClient
@@ -33,6 +34,10 @@ class Scope:
     """
 
     client: ModelClient
+    owner: Any = None
+    """The builder of the compiled graph it was made for: graphs that run inside an agent do not take it."""
+    backends: Mapping[str, Backend] | None = None
+    """Backends of the run's pool, for fallbacks."""
     sandbox: str = "strict"
     tokens: bool = False
     """Whether models are streamed."""
@@ -55,7 +60,9 @@ class Scope:
         def tell(event: Event) -> None:
             write(event.to_dict())
 
-        return Scope(client=self.client, sandbox=self.sandbox, tokens=self.tokens, emit=tell)
+        return Scope(
+            client=self.client, backends=self.backends, sandbox=self.sandbox, tokens=self.tokens, emit=tell
+        )
 
 
 Context = Any

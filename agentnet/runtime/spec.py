@@ -146,7 +146,10 @@ def _backends(items: Any, path: Path) -> dict[str, Backend]:
     found: dict[str, Backend] = {}
     for item in items:
         _check_entry(item, "backend", path)
-        backend = Backend.from_dict(item)
+        try:
+            backend = Backend.from_dict(item)
+        except TypeError as error:  # a field is missing
+            raise PoolError(f"backend {item['name']!r} in {path}: {error}") from None
         if found.setdefault(backend.name, backend) is not backend:
             raise PoolError(f"{path} names backend {backend.name!r} twice.")
     return found
@@ -167,4 +170,7 @@ def _agent(item: Any, backends: Mapping[str, Backend], path: Path) -> Agent:
                 f"{sorted(backends)}."
             )
         item = {**item, "backend": backends[name].to_dict()}
-    return Agent.from_dict(item)
+    try:
+        return Agent.from_dict(item)
+    except TypeError as error:  # a field of its own backend is missing
+        raise PoolError(f"agent {item['name']!r} in {path}: {error}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import types
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from agentnet.errors import PoolError
+from agentnet.runtime.clients.scrub import told
+from agentnet.runtime.foreign import call_foreign
 
 MAX_OBSERVATION = 8000
 """Characters of a tool's result that the model is shown."""
@@ -97,18 +98,13 @@ class Tool:
         except TypeError as error:
             return f"Error: {self.name}: {error}; it takes {self.signature}"
         try:
-            if inspect.iscoroutinefunction(self.function):
-                result = await self.function(**arguments)
-            else:
-                result = await asyncio.to_thread(self.function, **arguments)
-                if inspect.isawaitable(result):
-                    result = await result
+            result = await call_foreign(self.function, **arguments)
         except Exception as error:
             from langgraph.errors import GraphBubbleUp
 
             if isinstance(error, GraphBubbleUp):
                 raise
-            return f"Error: {self.name} failed: {type(error).__name__}: {error}"[:MAX_OBSERVATION]
+            return f"Error: {self.name} failed: {told(error)}"[:MAX_OBSERVATION]
         text = result if isinstance(result, str) else json.dumps(_jsonable(result), ensure_ascii=False)
         return text[:MAX_OBSERVATION]
 

@@ -10,8 +10,8 @@ from agentnet.graphs.pool import Pool
 from agentnet.outcomes.table import Outcomes, Queries
 
 WORDS = {
-    "maths": "equation solve root factor integral sum prime matrix".split(),
-    "cooking": "oven flour butter simmer onion garlic dough salt".split(),
+    "maths": ["equation", "solve", "root", "factor", "integral", "sum", "prime", "matrix"],
+    "cooking": ["oven", "flour", "butter", "simmer", "onion", "garlic", "dough", "salt"],
 }
 COSTS = {"small": 1e-4, "medium": 3e-4, "large": 2e-3}
 

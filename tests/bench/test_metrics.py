@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_the_hull_is_concave_rising_and_dominates_every_point(data: list[tuple[f
     xs, ys = [c for c, _ in curve], [s for _, s in curve]
     assert xs == sorted(xs) and ys == sorted(ys)
     slopes = [(ys[i + 1] - ys[i]) / (xs[i + 1] - xs[i]) for i in range(len(xs) - 1) if xs[i + 1] > xs[i]]
-    assert all(a >= b - 1e-9 for a, b in zip(slopes, slopes[1:], strict=False))
+    assert all(a >= b - 1e-9 for a, b in pairwise(slopes))
     for cost, score in data:
         assert np.interp(cost, xs, ys, left=0.0) >= score - 1e-9 or cost < xs[0]
 

@@ -17,8 +17,8 @@ from agentnet.outcomes.packs import save_pack
 from agentnet.outcomes.table import Outcomes, Queries
 
 WORDS = {
-    "maths": "equation solve root factor integral sum prime matrix".split(),
-    "cooking": "oven flour butter simmer onion garlic dough salt".split(),
+    "maths": ["equation", "solve", "root", "factor", "integral", "sum", "prime", "matrix"],
+    "cooking": ["oven", "flour", "butter", "simmer", "onion", "garlic", "dough", "salt"],
 }
 
 

@@ -49,7 +49,7 @@ def db(tmp_path: Path) -> str:
 def test_ls_shows_the_newest_first_and_filters(cli: Any, db: str) -> None:
     lines = cli("traces", "ls", "--db", db).out.splitlines()
     shown = [line.split()[0] for line in lines if "2001-" in line]
-    assert shown == [run_id[:12] for run_id in reversed(IDS)]
+    assert shown == [run_id[:8] for run_id in reversed(IDS)]
     assert any("[bold]" in line for line in lines) and max(map(len, lines)) <= 80
     assert cli("traces", "ls", "--db", db, "-n", "1").out.count("2001-") == 1
     assert cli("traces", "ls", "--db", db, "--router", "random").out.count("2001-") == 1

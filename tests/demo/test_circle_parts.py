@@ -211,3 +211,30 @@ async def test_shared_answers_charge_the_seconds_again_but_call_once() -> None:
     assert shared.saved_s > 0
     pieces = [chunk async for chunk in shared.stream(request)]
     assert pieces[-1].response == first
+
+
+def test_worked_examples_are_right_for_their_own_agent_only() -> None:
+    from agentnet.demo.record import worked_examples
+    from agentnet.demo.specialists import specialists
+
+    pool = specialists()
+    found = worked_examples(pool)
+    assert len(found) == sum(len(agent.shots) for agent in pool)
+    assert (found.score.sum(1) == 1).all()
+    row = list(found.queries.text).index(pool["gcd"].shots[0].question)
+    assert found.score[row, pool.index("gcd")] == 1
+    assert np.isnan(found.cost).all()
+
+
+def test_shipped_traces_are_a_pack_of_the_specialists() -> None:
+    from agentnet.demo.record import shipped_traces
+    from agentnet.demo.specialists import specialists
+    from agentnet.outcomes.packs import load_outcomes
+
+    folder = shipped_traces()
+    assert folder is not None
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 500_000
+    outcomes = load_outcomes(folder).for_pool(specialists())
+    assert outcomes.full and len(outcomes) >= 100
+    assert outcomes.mean_score.max() < 0.3
+    assert 0.4 < float(np.nanmax(outcomes.score, 1).mean()) < 0.9

@@ -24,6 +24,8 @@ def test_json_round_trip():
         (lambda: Task("x" * (MAX_TEXT + 1)), "400,000"),
         (lambda: Task("x" * 1_048_576), "1,048,576 characters"),
         (lambda: Task("q", context=b"c"), "context"),
+        (lambda: Task("q", session_id=5), "session_id must be text"),
+        (lambda: Task("q", task_id=5), "task_id must be text"),
         (lambda: Task("q", history=[{"role": "user"}]), "history is a list of messages"),
         (lambda: Task("q", history=["hi"]), "history is a list of messages"),
         (lambda: Task("q", history=3), "history is a list of messages"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from agentnet.errors import AgentnetError, GraphError, LimitError
-from agentnet.graphs.task_graph import Aggregation, Edge, Limits, Node, StopCondition, TaskGraph
+from agentnet.graphs.task_graph import MAX_ROUNDS, Aggregation, Edge, Limits, Node, StopCondition, TaskGraph
 
 from .strategies import graphs
 
@@ -83,6 +83,7 @@ def test_replayable_needs_independent_agents():
         (lambda: TaskGraph.of("a", rounds=0), "whole number"),
         (lambda: TaskGraph.of("a", rounds=1.5), "whole number"),
         (lambda: TaskGraph.of("a", rounds=True), "whole number"),
+        (lambda: TaskGraph.of("a", rounds=MAX_ROUNDS + 1), "rounds must be at most 100"),
         (lambda: Node("", "a"), "needs an id"),
         (lambda: Node(1, "a"), "needs an id"),
         (lambda: Node("a", "a", float("nan")), "weight of node"),
@@ -123,7 +124,8 @@ def test_limits():
     )
     assert Limits(calls=3).tightest(None) == Limits(calls=3)
     for bad in ({"usd": 0}, {"calls": 0}, {"seconds": -1}, {"tokens": float("nan")}, {"usd": "x"},
-                {"calls": "5"}, {"calls": True}, {"usd": "NaN"}, {"seconds": float("inf")}):  # fmt: skip
+                {"calls": "5"}, {"calls": True}, {"usd": "NaN"}, {"seconds": float("inf")},
+                {"calls": 2.5}, {"tokens": 1.5}, {"tokens": Decimal("1.5")}):  # fmt: skip
         with pytest.raises(LimitError) as caught:
             Limits(**bad)
         assert isinstance(caught.value, AgentnetError) and next(iter(bad)) in str(caught.value)

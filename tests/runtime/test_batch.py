@@ -101,6 +101,15 @@ async def test_finished_tasks_are_loaded_and_not_run_again(store: TraceStore) ->
     assert len(client.calls) == 6
 
 
+async def test_a_task_whose_content_has_changed_is_run_again(store: TraceStore) -> None:
+    client = ScriptedClient(echo)
+    runtime = Runtime(POOL, client=client, store=store)
+    for text in ("one", "two", "two"):
+        result = (await runtime.abatch([Task(text, task_id="1")], GRAPH, batch_id="b"))[0]
+        assert result.answer == f"re {text}"
+    assert result.loaded and len(client.calls) == 2
+
+
 async def test_failed_tasks_are_run_again(store: TraceStore) -> None:
     client = ScriptedClient(["  ", "better"])
     runtime = Runtime(POOL, client=client, store=store)

@@ -10,7 +10,18 @@ import pytest
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from agentnet import Agent, Aggregation, Backend, Edge, Node, Pool, StopCondition, Task, TaskGraph
+from agentnet import (
+    Agent,
+    Aggregation,
+    Backend,
+    Edge,
+    Node,
+    Pool,
+    Runtime,
+    StopCondition,
+    Task,
+    TaskGraph,
+)
 from agentnet.errors import BackendError, GraphError, PoolError
 from agentnet.graphs.builders import cascade
 from agentnet.graphs.replay import replay
@@ -261,6 +272,26 @@ def test_a_step_that_stands_already_starts_the_list_anew() -> None:
     a, b = {"round": 0, "node": "a"}, {"round": 0, "node": "b"}
     assert merge_steps([a], [b]) == [a, b]
     assert merge_steps([a, b], [{**a, "answer": "new"}]) == [{**a, "answer": "new"}]
+
+
+@pytest.mark.parametrize("how", ["runnable", "async", "sync"])
+async def test_a_compiled_graph_that_an_agent_runs_is_a_run_of_its_own(how: str) -> None:
+    echo = Pool([Agent(name="echo", call=lambda text: f"saw {text}")])
+    inner = compile_graph(TaskGraph.of(["echo"]), echo, ScriptedClient([]))
+
+    async def later(text: str) -> str:
+        return str((await inner.ainvoke({"task": f"derived {text}"}))["answer"])
+
+    def now(text: str) -> str:
+        return str(inner.invoke({"task": f"derived {text}"})["answer"])
+
+    call: Any = {"runnable": inner, "async": later, "sync": now}[how]
+    pool = Pool([Agent(name="first", call=lambda text: "FIRST"), Agent(name="team", call=call)])
+    graph = TaskGraph.of(["first", "team"], edges=[("first", "team")])
+    result = await Runtime(pool, client=ScriptedClient([])).arun("Q", graph)
+    text = "Q\n\nAnswers of other agents:\n[first] FIRST"
+    assert result.answer == f"saw {text if how == 'runnable' else f'derived {text}'}"
+    assert [step.node for step in result.steps] == ["first", "team"]
 
 
 class Outer(TypedDict, total=False):

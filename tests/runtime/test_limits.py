@@ -223,6 +223,19 @@ async def test_a_failed_call_is_charged_what_it_is_known_to_have_used() -> None:
     assert ledger.reserved == Usage()
 
 
+async def test_attempts_that_were_lost_are_charged_with_estimates() -> None:
+    error = BackendUnreachable("timed out")
+    error.spent_tokens, error.spent_usd, error.lost_attempts = None, None, 3
+    client, ledger = limited(
+        ScriptedClient([Response(text="four", lost_attempts=2), error], usage=False), usd=99
+    )
+    await client.complete(ask(max_tokens=1))
+    assert ledger.used == Usage(calls=1, tokens=30, usd=Decimal(30)), "three times the estimate"
+    with pytest.raises(BackendUnreachable):
+        await client.complete(ask(max_tokens=1))
+    assert ledger.used == Usage(calls=2, tokens=60, usd=Decimal(60)), "known, so that calls may follow"
+
+
 async def test_a_cancelled_call_is_charged_with_its_estimate() -> None:
     started = asyncio.Event()
 
@@ -272,7 +285,7 @@ async def test_seconds_are_passed_down_and_refuse_calls_when_over() -> None:
     clock.advance(3)
     with pytest.raises(LimitExceeded, match="the runtime's limit of 8 seconds") as caught:
         await client.complete(ask())
-    assert caught.value.kind == "seconds" and len(inner.calls) == 3
+    assert caught.value.kind == "seconds" and len(inner.calls) == 3 and not caught.value.sent
 
 
 async def test_seconds_cut_off_a_call_in_flight() -> None:
@@ -283,7 +296,8 @@ async def test_seconds_cut_off_a_call_in_flight() -> None:
     client, ledger = limited(ScriptedClient(never), seconds=0.02)
     with pytest.raises(LimitExceeded) as caught:
         await client.complete(ask())
-    assert caught.value.kind == "seconds" and ledger.used.calls == 1 and ledger.reserved == Usage()
+    assert caught.value.kind == "seconds" and caught.value.sent
+    assert ledger.used.calls == 1 and ledger.reserved == Usage()
 
 
 async def test_what_was_not_reserved_can_be_charged() -> None:

@@ -40,11 +40,16 @@ from agentnet.errors import (
 )
 from agentnet.graphs.live import LiveState, PartialRun
 from agentnet.routers.base import RouteOptions
+from agentnet.runtime.call import Answer
 from agentnet.runtime.client import Request
+from agentnet.runtime.clients.reliable import ReliableClient
 from agentnet.runtime.clients.scripted import ScriptedClient
+from agentnet.runtime.clients.transport import Failure
 from agentnet.runtime.engine import Engine
 from agentnet.runtime.events import NodeFinished, NodeStarted, Routed, RunFinished, Token
 from agentnet.runtime.strategies import BUILT_IN
+
+from .clients.helpers import ScriptedTransport
 
 PRICED = Backend(name="b", model="m", price_in_per_mtok="1000", price_out_per_mtok="1000")
 UNPRICED = Backend(name="free?", model="m")
@@ -191,6 +196,42 @@ class TestRouting:
         assert (await runtime.arun("Q", graph)).answer == "first"
         handle.swap(lambda pool: pool.remove("new").add(Agent(name="new", call=lambda text: "second")))
         assert (await runtime.arun("Q", graph)).answer == "second"
+
+    async def test_a_fallback_agent_that_was_swapped_out_is_told(self) -> None:
+        handle = PoolHandle(POOL)
+        runtime = Runtime(handle, always(None), client=ScriptedClient([]), fallback="c")
+        handle.swap(lambda pool: pool.remove("c"))
+        result = await runtime.arun("Q")
+        assert (result.status, result.abstained) == ("abstained", True)
+        assert "fallback 'c' is no longer in the pool" in str(result.error)
+
+    @pytest.mark.parametrize("limits", [None, Limits(usd=Decimal(1))])
+    async def test_a_run_keeps_the_fallbacks_of_its_pool(self, limits: Limits | None) -> None:
+        second = Backend(name="second", model="m", price_in_per_mtok=1, price_out_per_mtok=1)
+        first = Backend(
+            name="first",
+            model="m",
+            fallbacks=("second",),
+            retries=0,
+            price_in_per_mtok=1,
+            price_out_per_mtok=1,
+        )
+
+        def swap(text: str) -> Answer:
+            handle.swap(POOL)
+            return Answer(text="swapped", cost=Decimal(0))
+
+        agents = [
+            Agent(name="swap", call=swap),
+            Agent(name="x", backend=first),
+            Agent(name="y", backend=second),
+        ]
+        handle = PoolHandle(Pool(agents))
+        transport = ScriptedTransport(first=[Failure("down", "server")], second=["4"])
+        client = ReliableClient(transport, backends=lambda: handle.current.backends)
+        graph = TaskGraph.of(["swap", "x"], edges=[("swap", "x")])
+        result = await Runtime(handle, client=client).arun("Q", graph, limits=limits)
+        assert (result.answer, result.steps[1].backend) == ("4", "second")
 
 
 class TestGrowing:
@@ -349,7 +390,8 @@ class TestLimits:
         runtime = Runtime(pool, client=ScriptedClient([]))
         result = await runtime.arun("Q", graph, limits=Limits(seconds=0.05))
         assert (result.status, result.limit) == ("limit", "seconds")
-        assert [step.answer for step in result.steps] == ["Q"]
+        assert [(step.answer, step.error) for step in result.steps] == [("Q", None), ("", "cancelled")]
+        assert (result.answer, result.winner, result.cost) == ("Q", "quick", None)
 
     async def test_limits_hold_under_a_hundred_concurrent_runs(self) -> None:
         client = ScriptedClient({"*": "one two"}, latency_s=0.001)

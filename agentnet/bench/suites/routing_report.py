@@ -19,16 +19,20 @@ NOTE = (
     "Replayed from recorded outcomes; intervals are 95% bootstraps over queries, gains are paired. All "
     "selection is on train and val. The first table is quality only (dial 0). * is the operating point that "
     "5-fold cross-validation inside train and val chose: the cheapest setting of the dial that scores at "
-    "least as much there as the best single agent; † allows one point less. AIQ is the mean height of the quality-cost hull between "
-    "the cheapest point and the best single agent's cost. ParetoDist is the distance to the front of all "
-    "routers' curves and all single agents. Entropy is that of the agents' shares of all runs, in bits; a "
-    "router that always runs the same agent is called collapsed. ECE is the calibration error. A router "
-    "beats kNN or k-means only if the whole interval is above zero."
+    "least as much there as the best single agent; † allows one point less. AIQ is the mean height of the "
+    "quality-cost hull between the cheapest point and the best single agent's cost. ParetoDist is the "
+    "distance to the front of all routers' curves and all single agents. Entropy is that of the agents' "
+    "shares of all runs, in bits; a router that always runs the same agent is called collapsed. ECE is the "
+    "calibration error. A router beats kNN or k-means only if the whole interval is above zero."
 )
 
 
 def _name(row: Row) -> str:
-    return str(row["router"]) + (" (collapsed)" if row.get("collapsed") else "")
+    return str(row["router"])
+
+
+def _entropy(row: Row) -> str:
+    return _number(row["entropy"], ".2f") + (" (collapsed)" if row.get("collapsed") else "")
 
 
 def _number(value: float | None, form: str) -> str:
@@ -97,15 +101,18 @@ MONEY: tuple[Column, ...] = (
     ("$ / 1k *", _matched("cost_usd", ".4f", scale=1000)),
     ("CostSave*", _matched("cost_save", ".1%")),
     ("gain*", _gain_at("matched")),
+)
+CURVE: tuple[Column, ...] = (
+    ("router", _name),
     ("CostSave†", _near_save),
     ("gain†", _gain_at("near")),
     ("AIQ", _get("aiq", ".3f")),
+    ("ParetoDist", _get("pareto_distance", ".3f")),
+    ("ParetoDist*", _matched("pareto_distance", ".3f")),
 )
 BEHAVIOUR: tuple[Column, ...] = (
     ("router", _name),
-    ("ParetoDist", _get("pareto_distance", ".3f")),
-    ("ParetoDist*", _matched("pareto_distance", ".3f")),
-    ("entropy", _get("entropy", ".2f")),
+    ("entropy", _entropy),
     ("ECE", _get("calibration_error", ".3f")),
     ("ms p50 / p99", _latency),
     ("replay", lambda row: str(row["replay"])),
@@ -118,7 +125,7 @@ def cells(row: Row, columns: Sequence[Column]) -> list[str]:
 
 
 def print_table(pack: str, part: Mapping[str, Any], console: Console) -> None:
-    """Prints one set of rows as three tables that fit on a narrow terminal."""
+    """Prints one set of rows as tables that fit on a narrow terminal."""
     from rich import box
     from rich.table import Table
 
@@ -129,7 +136,7 @@ def print_table(pack: str, part: Mapping[str, Any], console: Console) -> None:
         highlight=False,
         markup=False,
     )
-    for columns in (QUALITY, MONEY, BEHAVIOUR):
+    for columns in (QUALITY, MONEY, CURVE, BEHAVIOUR):
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for name, _ in columns:
             table.add_column(name, justify="left" if name == "router" else "right")
@@ -140,7 +147,7 @@ def print_table(pack: str, part: Mapping[str, Any], console: Console) -> None:
 
 def markdown_table(part: Mapping[str, Any]) -> str:
     """Returns one set of rows as a table for the docs."""
-    columns = (*QUALITY, *RIVALS, *MONEY[1:], *BEHAVIOUR[1:])
+    columns = (*QUALITY, *RIVALS, *MONEY[1:], *CURVE[1:], *BEHAVIOUR[1:])
     head = [name for name, _ in columns]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(cells(row, columns)) + " |" for row in part["routers"]]
@@ -162,8 +169,10 @@ def _section(pack: str, part: Mapping[str, Any]) -> str:
     best = part["best_single"]
     single = f"best single agent {best['agent']} {best['score']:.4f}" if best else "no best single agent"
     tables = [
-        page.table([name for name, _ in columns], [cells(row, columns) for row in part["routers"]])
-        for columns in ((*QUALITY, *RIVALS), MONEY, BEHAVIOUR)
+        page.table(
+            [name for name, _ in columns], [cells(row, columns) for row in part["routers"]], nowrap=True
+        )
+        for columns in ((*QUALITY, *RIVALS), (*MONEY, *CURVE[1:]), BEHAVIOUR)
     ]
     shares = "".join(
         f"<details><summary>{escape(row['router'])}: share per agent</summary>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from decimal import Decimal
 
 from agentnet.errors import BackendError, BackendUnreachable, ContextTooLong, EmptyResponse
 from agentnet.graphs.agent import Backend
@@ -42,6 +43,8 @@ class Progress:
         self.broken = False
         """Whether a stream broke off after some of it had been delivered."""
         self.billed: list[Reply] = []
+        self.lost = 0
+        """Attempts that were cut off after sending; what they used is unknown."""
 
     def remaining(self) -> float:
         """Returns seconds left until the total deadline; infinite without one."""
@@ -70,6 +73,11 @@ class Progress:
         self.broken = True
         self.billed.append(delivered)
 
+    def lose(self, *, free: bool) -> None:
+        """Notes an attempt that was cut off after sending; it costs nothing only where all is free."""
+        self.lost += 1
+        self.billed.append(Reply(text="", cost=Decimal(0) if free else None))
+
     def response(self, backend: Backend, reply: Reply) -> Response:
         """Returns the response: the reply, plus the usage of billed attempts before it."""
         total = reply
@@ -87,6 +95,7 @@ class Progress:
             backend=backend.name,
             latency_s=self._clock.now() - self._started,
             attempts=self.attempts,
+            lost_attempts=self.lost,
             logprob=reply.logprob,
         )
 
@@ -134,6 +143,7 @@ def final_error(request: Request, progress: Progress) -> BackendError:
         tokens = (total.prompt_tokens, total.completion_tokens)
         error.spent_tokens = None if None in tokens else sum(t for t in tokens if t is not None)
         error.spent_usd = total.cost
+        error.lost_attempts = progress.lost
     return error
 
 

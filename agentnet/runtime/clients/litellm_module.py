@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -19,12 +20,22 @@ from agentnet.runtime.clients.scrub import scrub
 from agentnet.runtime.clients.transport import AttemptFailed, Failure
 
 _LONGEST_ERROR = 600
+_UNSENT = {"ConnectTimeout", "ConnectError", "ConnectionRefusedError", "ClientConnectorError", "PoolTimeout"}
+_BROKEN = {
+    "ReadError",
+    "RemoteProtocolError",
+    "ReadTimeout",
+    "ConnectionResetError",
+    "ServerDisconnectedError",
+}
 _MODULE = re.compile(r"litellm(\.|$)")
+_LOADING = threading.Lock()
 
 
 def loaded() -> bool:
-    """Returns whether LiteLLM has been imported."""
-    return "litellm" in sys.modules
+    """Returns whether LiteLLM has been imported, to its end: another thread may be half-way."""
+    found = sys.modules.get("litellm")
+    return found is not None and not getattr(found.__spec__, "_initializing", False)
 
 
 def load() -> Any:
@@ -33,16 +44,11 @@ def load() -> Any:
     # A caller may have restored the filters since the last call, so it is looked for each time.
     if not any(item[3] == _MODULE for item in warnings.filters):
         warnings.filterwarnings("ignore", module=_MODULE.pattern)
-    if loaded():
-        litellm: Any = sys.modules["litellm"]
-    else:
-        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            litellm = importlib.import_module("litellm")
-            # Pydantic builds these when they are first made, and warns of LiteLLM's types then.
-            for name in ("ModelResponse", "ModelResponseStream", "Usage"):
-                getattr(litellm, name, object)()
+    if not loaded():
+        with _LOADING:
+            if not loaded():
+                _import()
+    litellm: Any = sys.modules["litellm"]
     if not getattr(litellm, "suppress_debug_info", True):
         litellm.suppress_debug_info = True
         if hasattr(litellm, "telemetry"):
@@ -51,6 +57,16 @@ def load() -> Any:
             for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
     return litellm
+
+
+def _import() -> None:
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        litellm = importlib.import_module("litellm")
+        # Pydantic builds these when they are first made, and warns of LiteLLM's types then.
+        for name in ("ModelResponse", "ModelResponseStream", "Usage"):
+            getattr(litellm, name, object)()
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -69,8 +85,10 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(text, "context")
     if "missing credentials" in low or "api_key client option must be set" in low:
         return Failure(text, "refused")
+    # Where not even a connection stood, nothing was sent and nothing can have been billed.
+    lost = not names & _UNSENT
     if isinstance(error, TimeoutError) or names & {"Timeout", "APITimeoutError"} or status == 408:
-        return Failure(text, "unreachable")
+        return Failure(text, "unreachable", lost=lost)
     if status == 429:
         if "insufficient_quota" in low:
             return Failure(text, "refused")
@@ -78,10 +96,10 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(status, int) and 400 <= status < 500:
         return Failure(text, "refused")
     if "connection error" in low or names & {"ConnectionError", "ConnectError", "ClientConnectorError"}:
-        return Failure(text, "unreachable")
+        return Failure(text, "unreachable", lost=bool(names & _BROKEN) and lost)
     if status == 501:
         return Failure(text, "refused")
-    return Failure(text, "server", retry_after(error))
+    return Failure(text, "server", retry_after(error), lost=bool(names & _BROKEN))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -28,7 +28,7 @@ class MissingRecord(DataError):
 def request_key(request: Request) -> str:
     """Returns 12 hexadecimal digits of all that decides the answer: equal requests, equal keys.
 
-    Not part of it: where the server is, timeouts, the session and the asking agent's name.
+    Not part of it: where the server is, timeouts, fallbacks, the session and the asking agent's name.
     """
     return content_hash(_content(request))
 

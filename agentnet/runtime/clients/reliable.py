@@ -46,8 +46,9 @@ class ReliableClient:
     Only failures that may pass are tried again (timeouts, connections, 429, 5xx, empty answers), at most
     ``backend.retries`` times per backend; then the asked backend's ``fallbacks`` follow, each with its own
     settings. ``request.timeout_s`` bounds all of it, waiting included. A stream is tried again only until
-    its first piece has been delivered. An attempt that fails without an answer is taken to cost nothing;
-    an empty answer is billed and is part of the response's tokens and cost.
+    its first piece has been delivered. An attempt that the server refuses is taken to cost nothing, one that
+    is cut off after sending an unknown sum (so that the response's cost is unknown); an empty answer is
+    billed and is part of the response's tokens and cost.
 
     Args:
         transport: Makes single attempts.
@@ -99,10 +100,11 @@ class ReliableClient:
         """Returns the dearest price among a backend and its fallbacks; None if one is unknown."""
         return dearest([self._transport.price(item) for item in self._chain(backend)])
 
-    def _chain(self, backend: Backend) -> list[Backend]:
+    def _chain(self, backend: Backend, known: Mapping[str, Backend] | None = None) -> list[Backend]:
         if not backend.fallbacks:
             return [backend]
-        known = self._backends() if callable(self._backends) else self._backends
+        if known is None:
+            known = self._backends() if callable(self._backends) else self._backends
         missing = [name for name in backend.fallbacks if name not in known]
         if missing:
             raise PoolError(
@@ -121,7 +123,7 @@ class ReliableClient:
             return self._gates[key]
 
     async def _run(self, request: Request, *, streamed: bool) -> AsyncGenerator[Chunk, None]:
-        chain = self._chain(request.backend)
+        chain = self._chain(request.backend, request.backends)
         await self._transport.ready()
         progress = Progress(self._clock, request.timeout_s)
         for backend in chain:
@@ -209,15 +211,17 @@ class ReliableClient:
                         text.append(item)
                         yield item
         except TimeoutError:
-            failure = Failure(
-                f"no answer within {request.backend.timeout_s:g} s or the deadline", "unreachable"
-            )
+            late = f"no answer within {request.backend.timeout_s:g} s or the deadline"
+            failure = Failure(late, "unreachable", lost=True)
         except AttemptFailed as error:
             failure = error.failure
         except StopAsyncIteration:
             failure = Failure("the stream ended without an answer", "server")
         if text:
             progress.break_off(self._transport.estimate(request, "".join(text)))
+        elif failure.lost:
+            price = self._transport.price(request.backend)
+            progress.lose(free=price is not None and price.of(1, 1) == 0)
         yield failure
 
     async def _items(

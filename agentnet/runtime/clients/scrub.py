@@ -53,3 +53,13 @@ def scrub(text: str, secrets: Iterable[str] | None = None) -> str:
     for pattern, mask in _PATTERNS:
         text = pattern.sub(mask, text)
     return text
+
+
+def told(failure: BaseException) -> str:
+    """Returns an error's type and message as they may leave the program: scrubbed, and valid Unicode.
+
+    >>> told(ValueError("no key sk-abcdef123456"))
+    'ValueError: no key [secret]'
+    """
+    text = f"{type(failure).__name__}: {failure}".removesuffix(": ")
+    return scrub(text).encode("utf-8", "replace").decode()

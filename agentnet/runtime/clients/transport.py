@@ -39,6 +39,8 @@ class Failure:
     kind: FailureKind = "server"
     retry_after_s: float | None = None
     """Seconds that the server asks to wait."""
+    lost: bool = False
+    """Whether it was cut off after sending: the server may have answered, and billed, for all we know."""
 
     @property
     def may_pass(self) -> bool:

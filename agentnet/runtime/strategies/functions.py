@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -11,6 +10,7 @@ from typing import Any, get_type_hints
 from agentnet.errors import RunError
 from agentnet.graphs.task import Task
 from agentnet.runtime.call import AgentCall, AgentInput, Answer
+from agentnet.runtime.foreign import call_foreign
 from agentnet.runtime.strategies.base import TEXT, Strategy
 
 
@@ -25,25 +25,19 @@ async def call_function(call: AgentCall) -> Answer:
 
     The cost is what a returned `Answer` says; else zero if the agent's prices are zero; else unknown.
     """
-    target = call.agent.call
-    if hasattr(target, "ainvoke"):
-        result = await target.ainvoke(_runnable_input(target, call))
-    else:
-        argument = _argument(target, call.input)
-        if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__):
-            result = await target(argument)
-        else:
-            result = await asyncio.to_thread(target, argument)
-            if inspect.isawaitable(result):
-                result = await result
-    answer = result if isinstance(result, Answer) else Answer(text=_text(result, call.option("output_key")))
-    cost = answer.cost
-    if cost is None and call.agent.price_in_per_mtok == 0 == call.agent.price_out_per_mtok:
-        cost = Decimal(0)
-    tally = call.tally
+    target, tally = call.agent.call, call.tally
+    assert target is not None
+    # Set before the call, for it may fail or be cancelled: what it used until then is just as unknown.
     tally.prompt_tokens = tally.completion_tokens = tally.cached_tokens = None
-    tally.cost = cost
-    tally.cost_source = None if cost is None else "agent"
+    free = call.agent.price_in_per_mtok == 0 == call.agent.price_out_per_mtok
+    tally.cost, tally.cost_source = (Decimal(0), "agent") if free else (None, None)
+    if hasattr(target, "ainvoke"):
+        result = await call_foreign(target.ainvoke, _runnable_input(target, call))
+    else:
+        result = await call_foreign(target, _argument(target, call.input))
+    answer = result if isinstance(result, Answer) else Answer(text=_text(result, call.option("output_key")))
+    if answer.cost is not None:
+        tally.cost, tally.cost_source = answer.cost, "agent"
     return answer
 
 

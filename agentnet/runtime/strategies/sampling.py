@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agentnet.errors import BackendError, EmptyResponse
+from agentnet.errors import BackendError, EmptyResponse, LimitExceeded
 from agentnet.graphs.answers import weighted_vote
 from agentnet.graphs.final_answer import final_answer
 from agentnet.runtime.call import AgentCall, Answer
@@ -18,7 +18,8 @@ async def self_consistency(call: AgentCall) -> Answer:
     """Samples ``n`` chains of thought and returns the answer most of them reach.
 
     The score is the share of samples in the winning group (Wang et al. 2022, arXiv:2203.11171). A sample
-    that fails is left out; only if all fail does the agent fail. With ``seed`` set, sample i uses seed + i.
+    that fails, or that a limit refuses, is left out; only if all fail does the agent fail. With ``seed``
+    set, sample i uses seed + i.
     """
     n = call.option("n", 5)
     messages = conversation(call.agent, call.input, THINK)
@@ -38,12 +39,12 @@ async def self_consistency(call: AgentCall) -> Answer:
         raise
     failures = [result for result in results if isinstance(result, BaseException)]
     for failure in failures:
-        # A limit, an interrupt or a defect is not one sample's bad luck.
-        if not isinstance(failure, BackendError):
+        # An interrupt or a defect is not one sample's bad luck.
+        if not isinstance(failure, BackendError | LimitExceeded):
             raise failure
     answers = [final_answer(result.text) for result in results if isinstance(result, Response)]
     if not answers:
-        raise failures[0]
+        raise next((f for f in failures if isinstance(f, LimitExceeded)), failures[0])
     vote = weighted_vote(answers, [1.0] * len(answers), call.option("normalise", "default"))
     if vote is None:
         raise EmptyResponse(f"all {n} samples of agent {call.agent.name!r} are empty.")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from agentnet.errors import BackendError, BackendUnreachable, ContextTooLong, EmptyResponse, InvalidInput
@@ -343,6 +344,25 @@ def test_errors_are_put_into_our_terms(status: int | None, text: str, kind: str)
     error = RuntimeError(text)
     error.status_code = status  # type: ignore[attr-defined]
     assert failure_of(error).kind == kind
+
+
+def test_only_what_was_sent_may_have_been_billed() -> None:
+    def caused(name: str, by: Any) -> Exception:
+        error: Exception = type(name, (Exception,), {})("Connection error.")
+        error.__cause__ = by("why")
+        return error
+
+    cases: list[tuple[Exception, bool]] = [
+        (TimeoutError("slow"), True),
+        (caused("APITimeoutError", httpx.ReadTimeout), True),
+        (caused("APITimeoutError", httpx.ConnectTimeout), False),
+        (caused("APIConnectionError", httpx.RemoteProtocolError), True),
+        (caused("APIConnectionError", httpx.ConnectError), False),
+        (caused("APIConnectionError", ConnectionRefusedError), False),
+    ]
+    for error, lost in cases:
+        found = failure_of(error)
+        assert (found.kind, found.lost) == ("unreachable", lost), error.__cause__
 
 
 def test_the_mean_logprob_of_an_answer() -> None:

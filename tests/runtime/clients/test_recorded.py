@@ -64,18 +64,26 @@ def test_the_key_depends_on_what_is_asked_and_not_on_where_or_by_whom() -> None:
     elsewhere = request(backend(options={"api_base": "http://127.0.0.1:1/v1"}, retries=9))
     assert request_key(elsewhere) == request_key(base)
     assert request_key(replace(base, session_id="s", agent="x", timeout_s=3.0)) == request_key(base)
+    assert request_key(replace(base, backends={"b": backend("b")})) == request_key(base)
 
 
 async def test_no_secret_reaches_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "hush-hush-hush")
     path = tmp_path / "calls.jsonl"
-    options = {"api_base": "http://me:hunter22@127.0.0.1/v1", "extra_headers": {"X": "header-secret"}}
+    options = {"api_base": "http://hunter22.example/v1", "extra_headers": {"X": "header-secret"}}
     client = ScriptedClient([Response(text="your key is sk-abcdefghijkl, hush-hush-hush")])
     await RecordedClient.record(client, path).complete(
-        request(backend(options=options), "Bearer abcdef12345")
+        request(backend(options=options), "Bearer abcdef12345 at http://me:pa55word@host/v1")
     )
     written = path.read_text()
-    for secret in ("hush-hush-hush", "hunter22", "header-secret", "sk-abcdefghijkl", "abcdef12345"):
+    for secret in (
+        "hush-hush-hush",
+        "hunter22",
+        "header-secret",
+        "sk-abcdefghijkl",
+        "abcdef12345",
+        "pa55word",
+    ):
         assert secret not in written
 
 

@@ -18,7 +18,7 @@ from agentnet.runtime.clients.clock import VirtualClock
 from agentnet.runtime.clients.reliable import ReliableClient, RetryPolicy
 from agentnet.runtime.clients.transport import Failure
 
-from .helpers import HANG, ScriptedTransport, backend, request
+from .helpers import HANG, ScriptedTransport, Step, backend, request
 
 DOWN = Failure("connection refused", "unreachable")
 BUSY = Failure("too many requests", "rate_limit", 3.0)
@@ -148,6 +148,30 @@ async def test_an_unpriced_empty_attempt_makes_the_cost_unknown() -> None:
     subject, _ = client(ScriptedTransport(a=["", "", ""], b=["4"]), "b")
     response = await subject.complete(request(backend(fallbacks=("b",))))
     assert response.cost is None and response.prompt_tokens == 400
+
+
+@pytest.mark.parametrize(
+    ("failure", "price", "cost", "lost"),
+    [
+        (HANG, 1, None, 1),
+        (Failure("reset", "unreachable", lost=True), 1, None, 1),
+        (HANG, 0, Decimal(0), 1),
+        (DOWN, 1, Decimal("0.00011"), 0),
+    ],
+)
+async def test_what_an_attempt_cost_that_was_cut_off_is_unknown(
+    failure: Step, price: int, cost: Decimal | None, lost: int
+) -> None:
+    item = backend(timeout_s=0.01, price_in_per_mtok=price, price_out_per_mtok=price)
+    subject, _ = client(ScriptedTransport(a=[failure, "4"]))
+    response = await subject.complete(request(item))
+    assert (response.text, response.cost, response.lost_attempts) == ("4", cost, lost)
+    assert (response.prompt_tokens is None) == bool(lost)
+    subject, _ = client(ScriptedTransport(a=[failure] * 3))
+    with pytest.raises(BackendUnreachable) as caught:
+        await subject.complete(request(item))
+    assert caught.value.spent_usd == (None if cost is None else 0)
+    assert (caught.value.spent_tokens, caught.value.lost_attempts) == ((None, 3) if lost else (0, 0))
 
 
 async def test_max_parallel_holds_and_waiters_get_their_turn() -> None:
