@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.outcomes.encoders.threads import torch_threads
+
 _STEPS = 60
 
 
@@ -58,7 +60,8 @@ def fit_head(
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    with torch_threads(1):
+        optimiser.step(closure)  # type: ignore[no-untyped-call]
     return SoftmaxHead(weight.detach().numpy(), bias.detach().numpy())
 
 

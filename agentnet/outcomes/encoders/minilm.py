@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from agentnet.errors import DataError, MissingDependency
 from agentnet.outcomes.encoders.base import check_texts, unit_rows
+from agentnet.outcomes.encoders.threads import torch_threads
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,7 @@ class MiniLMEncoder:
         result = np.zeros((len(items), HIDDEN), np.float32)
         if not items:
             return result
-        with _LOCK, _torch_threads(self._threads or (1 if len(items) <= 4 else None)):
+        with _LOCK, torch_threads(self._threads or (1 if len(items) <= 4 else None)):
             tokenizer, weights = _load(find_weights(self._folder), self._device)
             tokenizer.enable_truncation(self._max_tokens)
             tokenizer.no_padding()
@@ -142,20 +142,6 @@ def _batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
         batch.append(row)
     if batch:
         yield batch
-
-
-@contextmanager
-def _torch_threads(count: int | None) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    if count is not None and count != before:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)
 
 
 def _forward(
