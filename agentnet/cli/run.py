@@ -30,7 +30,9 @@ def run(
         bool, typer.Option("--stream", help="Print tokens and node events as they come.")
     ] = False,
     context: Context = None,
-    db: Annotated[str, typer.Option("--db", help="Where traces go; an empty text stores none.")] = DEFAULT_DB,
+    db: Annotated[
+        str, typer.Option("--db", help="Where traces go; an empty text: nowhere.", envvar="AGENTNET_DB")
+    ] = DEFAULT_DB,
     max_usd: Annotated[str | None, typer.Option("--max-usd", help="Most USD this run may cost.")] = None,
     max_seconds: Annotated[
         float | None, typer.Option("--max-seconds", help="Most seconds it may take.")

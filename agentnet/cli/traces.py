@@ -179,12 +179,15 @@ def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Folder of the pack to write.")],
     db: Db = DEFAULT_DB,
 ) -> None:
-    """Write the judged runs as a data pack (parquet), ready for `agentnet train --data`."""
+    """Write the runs as a data pack (parquet), ready for `agentnet train --data`."""
     from agentnet.traces.export import export_pack
 
     with _open(db) as store:
         outcomes = export_pack(store, file)
-    typer.echo(f"{len(outcomes):,} queries x {len(outcomes.pool)} agents -> {file}")
+    judged = int(outcomes.observed.any(1).sum())
+    typer.echo(f"{len(outcomes):,} queries x {len(outcomes.pool)} agents, {judged:,} judged -> {file}")
+    if not judged:
+        typer.echo("nothing is judged yet: store OutcomeRecord values first (docs/traces.md).", err=True)
 
 
 @app.command("import")

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.errors import InvalidInput
 from agentnet.routers.fixed_plan import Aim, FixedPlanRouter
 from agentnet.routers.plans import AnswerTable, Plan, frontier
+from agentnet.routers.settings import check_at_least
 
 WEIGHTS = (1.0, 1.5, 2.0)
 """Vote weight by stage. A later agent outvotes any single earlier one, and joins one to outvote the rest."""
@@ -41,6 +43,9 @@ class CascadeRouter(FixedPlanRouter):
         self, *, stages: int = 3, candidates: int = 14, aim: Aim = "match", normalise: str = "default"
     ) -> None:
         super().__init__(aim=aim, normalise=normalise)
+        if stages not in (2, 3):
+            raise InvalidInput(f"setting 'stages' must be 2 or 3; got {stages!r}.")
+        check_at_least(candidates=(candidates, 1))
         self.stages = stages
         self.candidates = candidates
 

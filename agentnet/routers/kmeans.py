@@ -23,6 +23,7 @@ from agentnet.routers.encoded import EncodedRouter, Vectors
 from agentnet.routers.groups import Groups, one_hot
 from agentnet.routers.neighbours import Moments, kernel, nearest, to_tensor
 from agentnet.routers.rows import snippet
+from agentnet.routers.settings import check_at_least
 from agentnet.routers.single import Choice
 from agentnet.routers.tuning import Search, options, sample_rows
 
@@ -113,6 +114,9 @@ class KmeansRouter(EncodedRouter[_View]):
         keep_texts: bool = True,
     ) -> None:
         super().__init__(encoder=encoder)
+        check_at_least(
+            clusters=(clusters, 1), nearest=(nearest, 1), temperature=(temperature, 0), shrink=(shrink, 0)
+        )
         self.clusters = clusters
         self.nearest = nearest
         self.temperature = temperature

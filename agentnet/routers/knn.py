@@ -21,6 +21,7 @@ from agentnet.routers.decision import Evidence, Floats
 from agentnet.routers.encoded import EncodedRouter, Vectors
 from agentnet.routers.neighbours import Moments, kernel, nearest, to_tensor
 from agentnet.routers.rows import Rows
+from agentnet.routers.settings import check_at_least
 from agentnet.routers.single import Choice
 from agentnet.routers.tuning import Search, options, sample_rows
 
@@ -102,6 +103,7 @@ class KnnRouter(EncodedRouter[_View]):
         keep_texts: bool = True,
     ) -> None:
         super().__init__(encoder=encoder)
+        check_at_least(k=(k, 1), temperature=(temperature, 0), shrink=(shrink, 0))
         self.k = k
         self.temperature = temperature
         self.shrink = shrink

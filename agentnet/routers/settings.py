@@ -40,6 +40,19 @@ def describe_each(router: type) -> tuple[str, ...]:
     )
 
 
+def check_at_least(**bounds: tuple[float | None, float]) -> None:
+    """Checks numeric settings given as ``name=(value, least)``; None is left open.
+
+    Raises:
+        InvalidInput: a value is below its least, or not a finite number.
+
+    >>> check_at_least(k=(None, 1), shrink=(0.5, 0))
+    """
+    for name, (value, least) in bounds.items():
+        if value is not None and not (least <= value < float("inf")):
+            raise InvalidInput(f"setting {name!r} must be at least {least:g}; got {value!r}.")
+
+
 def parse_settings(router: type, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns ``given`` as values of the router's types; text is parsed (``--set k=20``).
 

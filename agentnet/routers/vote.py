@@ -11,6 +11,7 @@ import numpy as np
 
 from agentnet.routers.fixed_plan import Aim, FixedPlanRouter
 from agentnet.routers.plans import AnswerTable, Plan, frontier
+from agentnet.routers.settings import check_at_least
 
 
 class VoteRouter(FixedPlanRouter):
@@ -32,6 +33,7 @@ class VoteRouter(FixedPlanRouter):
         self, *, most: int = 9, beam: int = 8, aim: Aim = "quality", normalise: str = "default"
     ) -> None:
         super().__init__(aim=aim, normalise=normalise)
+        check_at_least(most=(most, 1), beam=(beam, 1))
         self.most = most
         self.beam = beam
 

@@ -68,3 +68,25 @@ def test_naming_routers_loads_no_heavy_package() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'safetensors', 'litellm', 'sqlalchemy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("knn", {"k": "-3"}),
+        ("knn", {"k": "0"}),
+        ("knn", {"temperature": "-1"}),
+        ("knn", {"shrink": "nan"}),
+        ("kmeans", {"clusters": "0"}),
+        ("kmeans", {"nearest": "-1"}),
+        ("cascade", {"stages": "7"}),
+        ("cascade", {"candidates": "-2"}),
+        ("vote", {"most": "0"}),
+        ("vote", {"beam": "-1"}),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_when_the_router_is_made(
+    name: str, settings: dict[str, str]
+) -> None:
+    with pytest.raises(InvalidInput, match=next(iter(settings))):
+        make_router(name, **settings)
