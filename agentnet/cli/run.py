@@ -163,7 +163,7 @@ def demo(
     ] = False,
     train_tasks: Annotated[
         int | None,
-        typer.Option("--train-tasks", min=8, help="Training tasks to run now, on top of shipped traces."),
+        typer.Option("--train-tasks", min=0, help="Training tasks to run now, on top of shipped traces."),
     ] = None,
     router: Annotated[str, typer.Option("--router", help="Router to train on the traces.")] = "knn",
 ) -> None:

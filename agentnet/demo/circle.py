@@ -40,7 +40,7 @@ BUDGET_S = 210.0
 """Seconds of live comparison in a run without ``--tasks``."""
 MOST_TASKS = 40
 """New tasks of a run without ``--tasks``, if they fit into `BUDGET_S`."""
-FRESH_TASKS = 300
+FRESH_TASKS = 150
 """Training tasks that ``--fresh`` records."""
 WARM_UP_TASKS = 4
 """Training tasks that are recorded live on top of the shipped traces."""
@@ -148,7 +148,7 @@ async def _training(
     batches: dict[str, bool] = {"shipped": True} if plan.use_shipped else {}
     source = ""
     if plan.use_shipped:
-        source = "traces that agentnet recorded and ships (made by `agentnet demo --fresh`)"
+        source = "traces that agentnet recorded and ships (`agentnet demo --fresh` makes them)"
         console.print(f"[bold]1[/] start from {source}", highlight=False)
     if plan.train_tasks:
         # The shipped traces have seed 1; what is recorded on top must be other tasks.
@@ -350,4 +350,5 @@ def _print(
         f'  agentnet route {plan.out / "router"} "How many primes are below 50?" --explain',
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
