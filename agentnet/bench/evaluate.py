@@ -13,7 +13,7 @@ from agentnet.bench import metrics
 from agentnet.bench.labels import label_metrics
 from agentnet.bench.latency import time_routes
 from agentnet.bench.scoring import ScoredQuery, Scorer, worst_replay
-from agentnet.errors import DataError, RouterError
+from agentnet.errors import DataError
 from agentnet.graphs.pool import Pool
 from agentnet.outcomes.encoders import Encoder
 from agentnet.outcomes.table import SPLITS, Outcomes
@@ -262,10 +262,7 @@ def _with_probes(router: Router, probes: Outcomes, rows: Outcomes) -> Router:
         probes = probes.take(np.array([gold not in away for gold in probes.queries.gold], bool))
         if not len(probes):
             raise DataError("no probe query is for an agent of the evaluated pool.")
-    try:
-        return router.with_probes(probes.for_pool(Pool(shared)))
-    except NotImplementedError:
-        raise RouterError(f"the router {router.name!r} takes no probes; leave --probes out.") from None
+    return router.with_probes(probes.for_pool(Pool(shared)))
 
 
 def best_single(reference: Mapping[str, float], rows: Outcomes) -> BestSingle | None:

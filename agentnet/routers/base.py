@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.errors import InvalidInput, NotFitted
+from agentnet.errors import InvalidInput, NotFitted, RouterError
 from agentnet.graphs.live import LiveState, PartialRun
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task import Task
@@ -170,8 +170,11 @@ class Router(ABC):
         """Returns this router knowing further outcomes of the pool's agents, without retraining.
 
         Probes are outcomes on other queries, typically of agents that were not there in training.
+
+        Raises:
+            RouterError: this router cannot use probes.
         """
-        raise NotImplementedError
+        raise RouterError(f"the router {self.name!r} takes no probes; leave them out.")
 
     @property
     def training_pool(self) -> Pool:
