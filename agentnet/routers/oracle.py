@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.errors import RouterError
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task import Task
 from agentnet.outcomes.table import Outcomes
@@ -75,7 +76,7 @@ class OracleRouter(ConstantRouter):
 
     def with_probes(self, probes: Outcomes) -> OracleRouter:
         """Not supported: an oracle is fitted on the rows it is measured on."""
-        raise NotImplementedError
+        raise RouterError(f"the router {self.name!r} takes no probes; leave them out.")
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         state, arrays = super()._state()
