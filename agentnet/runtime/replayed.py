@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
-from agentnet.graphs.live import Step
 from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import TaskGraph
 from agentnet.routers.decision import Decision, NoteEvidence
 from agentnet.runtime.result import RunResult, Status
-from agentnet.traces.records import DecisionRecord, RunRecord, StepRecord
+from agentnet.traces.records import DecisionRecord, RunRecord, StepRecord, step_of
 
 
 class Trace(Protocol):
@@ -41,7 +40,7 @@ def result_of(trace: Trace, task: Task) -> RunResult:
         status=cast(Status, run.status),
         answer=run.answer or "",
         decisions=tuple(_decision(item) for item in trace.decisions if item.role == "serving"),
-        steps=tuple(_step(item) for item in trace.steps),
+        steps=tuple(step_of(item) for item in trace.steps),
         cost=run.cost_usd,
         prompt_tokens=run.prompt_tokens,
         completion_tokens=run.completion_tokens,
@@ -51,25 +50,6 @@ def result_of(trace: Trace, task: Task) -> RunResult:
         abstained=any(item.abstained for item in trace.decisions),
         tags=run.tags,
         loaded=True,
-    )
-
-
-def _step(record: StepRecord) -> Step:
-    return Step(
-        node=record.node,
-        agent=record.agent,
-        round=record.round,
-        answer=record.answer or "",
-        score=record.score,
-        error=record.error,
-        skipped=record.skipped,
-        prompt_tokens=record.prompt_tokens,
-        completion_tokens=record.completion_tokens,
-        cached_tokens=record.cached_tokens,
-        calls=record.calls,
-        cost=record.cost_usd,
-        latency_s=record.latency_s or 0.0,
-        backend=record.backend,
     )
 
 

@@ -24,6 +24,7 @@ from agentnet.outcomes.table import SPLITS, LoggedRun, Outcomes, Queries
 from agentnet.traces.cells import Cells
 from agentnet.traces.models import RUN_ITSELF, DecisionRow, OutcomeRow, PoolRow, RunRow, StepRow
 from agentnet.traces.reader import RunFilter
+from agentnet.traces.records import step_of
 
 LOGGED_GRAPH = "logged_graph"
 """Tag of a run that is kept for its graph only: its cells were imported beside it."""
@@ -203,7 +204,7 @@ class _Reading:
         run.ran = len(done)
         run.only = done[0].seq if run.ran == 1 else RUN_ITSELF
         if logged:
-            run.steps = tuple(_step(row) for row in rows)
+            run.steps = tuple(step_of(row) for row in rows)
         for row in done if not run.alone else ():
             column = self._columns.get(row.agent)
             if column is None:
@@ -309,22 +310,3 @@ def _by_agent(text: str) -> dict[str, float]:
 
 def _turns(history: list[dict[str, Any]]) -> tuple[Message, ...]:
     return tuple(Message(turn["role"], turn["content"]) for turn in history)
-
-
-def _step(row: Any) -> Step:
-    return Step(
-        node=row.node,
-        agent=row.agent,
-        round=row.round,
-        answer=row.answer or "",
-        score=row.score,
-        error=row.error,
-        skipped=row.skipped,
-        prompt_tokens=row.prompt_tokens,
-        completion_tokens=row.completion_tokens,
-        cached_tokens=row.cached_tokens,
-        calls=row.calls,
-        cost=row.cost_usd,
-        latency_s=row.latency_s or 0.0,
-        backend=row.backend,
-    )

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from agentnet.graphs.live import Step
+
 RunStatus = Literal["running", "ok", "abstained", "error", "cancelled", "limit"]
 
 
@@ -148,3 +150,23 @@ def task_hash(text: str, context: str | None = None, history: Iterable[Mapping[s
     turns = [[turn.get("role"), turn.get("content")] for turn in history]
     parts = json.dumps([text, context, turns], ensure_ascii=True)
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+
+def step_of(record: StepRecord) -> Step:
+    """Returns what a stored step (a record, or a row with the same fields) says of its node."""
+    return Step(
+        node=record.node,
+        agent=record.agent,
+        round=record.round,
+        answer=record.answer or "",
+        score=record.score,
+        error=record.error,
+        skipped=record.skipped,
+        prompt_tokens=record.prompt_tokens,
+        completion_tokens=record.completion_tokens,
+        cached_tokens=record.cached_tokens,
+        calls=record.calls,
+        cost=record.cost_usd,
+        latency_s=record.latency_s or 0.0,
+        backend=record.backend,
+    )
