@@ -145,7 +145,7 @@ async def _training(
     plan: Plan, runtime: Runtime, store: TraceStore, verifier: Verifier, pool: Pool, console: Console
 ) -> tuple[Outcomes, str]:
     """(a) Runs the pool on training tasks and returns the outcomes of all traces."""
-    batches: dict[str, bool] = {"shipped": True} if plan.use_shipped else {}
+    batches: list[str] = []
     source = ""
     if plan.use_shipped:
         source = "traces that agentnet recorded and ships (`agentnet demo --fresh` makes them)"
@@ -161,12 +161,13 @@ async def _training(
             highlight=False,
         )
         await record_pool(runtime, store, items, verifier, batch_id=batch_id, agents=pool.names)
-        batches[batch_id] = True
+        batches.append(batch_id)
         if not plan.use_shipped:
             # The pack that is shipped: one row per task and agent, readable by `agentnet train --data`.
             export_pack(store, plan.out / "traces", batch_id=batch_id, kind="live", runs=False)
         source = f"{source} and {len(items)} tasks run now" if source else f"{len(items)} tasks run now"
-    return await asyncio.to_thread(training_outcomes, store, pool, batches), source
+    outcomes = await asyncio.to_thread(training_outcomes, store, pool, batches, with_shipped=plan.use_shipped)
+    return outcomes, source
 
 
 def _learn(

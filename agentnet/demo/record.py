@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -75,25 +75,27 @@ def shipped_traces() -> Path | None:
         return folder if (folder / "queries.parquet").is_file() else None
 
 
-def training_outcomes(store: TraceStore, pool: Pool, batch_ids: Mapping[str, bool]) -> Outcomes:
+def training_outcomes(
+    store: TraceStore, pool: Pool, batch_ids: Sequence[str], *, with_shipped: bool = False
+) -> Outcomes:
     """Builds the outcomes a router is trained from: shipped traces, those recorded now, worked examples.
 
     Args:
         store: The demo's trace store.
         pool: The agents.
         batch_ids: Batches recorded now.
+        with_shipped: Whether to start from the shipped traces.
 
     Raises:
         DataError: there is nothing to learn from.
     """
     tables = []
     shipped = shipped_traces()
-    if shipped is not None and batch_ids.get("shipped"):
+    if shipped is not None and with_shipped:
         import_pack(shipped, store)
         tables.append(load_outcomes(shipped))
     for batch_id in batch_ids:
-        if batch_id != "shipped":
-            tables.append(to_outcomes(store, batch_id=batch_id, kind="live", runs=False))
+        tables.append(to_outcomes(store, batch_id=batch_id, kind="live", runs=False))
     if not tables:
         raise DataError("there are no traces to learn from; run the demo with --fresh.")
     joined = concat([*tables, worked_examples(pool)], pool)

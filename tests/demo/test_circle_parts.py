@@ -74,7 +74,7 @@ def test_recording_logs_and_judges_every_agent_and_resumes(store: TraceStore) ->
             return first, again
 
     assert asyncio.run(main()) == (6, 3)
-    outcomes = training_outcomes(store, POOL, {"b": True})
+    outcomes = training_outcomes(store, POOL, ["b"])
     assert outcomes.full and len(outcomes) == 9
     right = [list(POOL.names)[int(row.argmax())] for row in outcomes.score]
     by_text = {item.task.text: item.family for item in items(9)}
@@ -84,7 +84,7 @@ def test_recording_logs_and_judges_every_agent_and_resumes(store: TraceStore) ->
 
 def test_nothing_recorded_is_a_clear_error(store: TraceStore) -> None:
     with pytest.raises(DataError, match="--fresh"):
-        training_outcomes(store, POOL, {})
+        training_outcomes(store, POOL, [])
 
 
 def test_the_whole_comparison_shows_that_routing_pays(store: TraceStore, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_the_whole_comparison_shows_that_routing_pays(store: TraceStore, tmp_pat
         async with runtime:
             train = items(60, seed=1)
             await record_pool(runtime, store, train, WordVerifier(), batch_id="b", agents=POOL.names)
-            outcomes = training_outcomes(store, POOL, {"b": True})
+            outcomes = training_outcomes(store, POOL, ["b"])
             router = make_router("knn", encoder="hash")
             router.use_encoder(encoder)
             router.fit(outcomes, POOL)
@@ -189,7 +189,7 @@ def test_a_threshold_learned_from_hopeless_tasks_separates_them(store: TraceStor
             await record_pool(runtime, store, tasks, WordVerifier(), batch_id="b", agents=POOL.names)
 
     asyncio.run(main())
-    outcomes = training_outcomes(store, POOL, {"b": True})
+    outcomes = training_outcomes(store, POOL, ["b"])
     make = lambda: make_router("knn", encoder="hash")  # noqa: E731
     threshold = choose_threshold(make, outcomes, seed=0)
     router = make()
