@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentnet.errors import GraphError
 from agentnet.graphs.normalise import NORMALISERS
@@ -110,6 +110,8 @@ def stop_holds(
     >>> stop_holds(agree, ["7"], [1], [None]), stop_holds(agree, ["7", "7.0"], [1, 1], [None, None])
     (False, True)
     """
+    if stop.kind == "disagreement":
+        return not stop_holds(replace(stop, kind="agreement"), answers, weights, scores, kind)
     given = [bool(answer.strip()) for answer in answers]
     if stop.kind == "answered":
         return sum(given) >= stop.min_answers

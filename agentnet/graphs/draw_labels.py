@@ -37,9 +37,10 @@ def stop_label(stop: StopCondition) -> str:
     >>> stop_label(StopCondition("agreement", 0.75, 2))
     'skip if 75% of 2+ agree'
     """
-    if stop.kind == "agreement":
+    if stop.kind in ("agreement", "disagreement"):
         share = "all" if stop.threshold == 1 else f"{stop.threshold:.0%}"
-        return f"skip if {share} of {stop.min_answers}+ agree"
+        negated = "" if stop.kind == "agreement" else "not "
+        return f"skip if {negated}{share} of {stop.min_answers}+ agree"
     if stop.kind == "score":
         count = "" if stop.min_answers == 1 else f" of {stop.min_answers}"
         return f"skip if score{count} >= {stop.threshold:g}"

@@ -18,6 +18,8 @@ class BackendState:
     """Calls it answers at once; None is unknown."""
     latency_s: float | None = None
     """Moving average of seconds per call; None before the first."""
+    usual_latency_s: float | None = None
+    """The same over far more calls: what the backend usually takes."""
     error_rate: float = 0.0
     """Moving average of the share of failed attempts, 0 to 1."""
     healthy: bool = True

@@ -33,7 +33,7 @@ from agentnet.graphs.checks import count, finite, is_name, typed
 from agentnet.graphs.normalise import NORMALISERS
 
 EdgeKind = Literal["spatial", "temporal"]
-StopKind = Literal["agreement", "score", "answered"]
+StopKind = Literal["agreement", "disagreement", "score", "answered"]
 AggregationKind = Literal["vote", "best", "refine", "concat", "last", "custom"]
 
 MAX_ROUNDS = 100
@@ -63,8 +63,9 @@ class StopCondition:
     """When to skip what comes after an edge.
 
     ``agreement``: the heaviest group of equal answers holds at least ``threshold`` of the weight of all
-    that ran, among at least ``min_answers`` answers. ``score``: an answer's own score (confidence,
-    judge) reaches ``threshold``. ``answered``: at least ``min_answers`` answers are not empty.
+    that ran, among at least ``min_answers`` answers. ``disagreement``: the opposite of ``agreement`` with
+    the same numbers; the two together send a run one way or the other. ``score``: an answer's own score
+    (confidence, judge) reaches ``threshold``. ``answered``: at least ``min_answers`` answers are not empty.
 
     >>> StopCondition("agreement", threshold=1.0, min_answers=2).kind
     'agreement'
