@@ -19,10 +19,11 @@ FLOORS = {
     "routers": 3,
     "traces": 3,
     "runtime": 4,
-    "testing": 5,
-    "bench": 5,
-    "demo": 6,
-    "cli": 7,
+    "learning": 5,
+    "testing": 6,
+    "bench": 6,
+    "demo": 7,
+    "cli": 8,
 }
 HEAVY = ("torch", "torch_geometric", "litellm", "langgraph", "langchain_core", "sqlalchemy", "alembic")
 

@@ -233,6 +233,7 @@ class Feedback:
         cost: USD of the whole run; None unknown.
         latency_s: Seconds of the whole run.
         agent_scores: Quality by agent where single answers were judged.
+        ran: Ids of the nodes that ran; empty is unknown, and stands for all nodes of the graph.
     """
 
     text: str
@@ -241,3 +242,4 @@ class Feedback:
     cost: Decimal | None = None
     latency_s: float | None = None
     agent_scores: Mapping[str, float] = field(default_factory=dict)
+    ran: tuple[str, ...] = ()

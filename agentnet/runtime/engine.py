@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from agentnet.errors import AgentnetError, RouterError
+from agentnet.errors import AgentnetError, InvalidInput, RouterError
 from agentnet.graphs.agent import Agent
 from agentnet.graphs.live import LiveState, PartialRun
 from agentnet.graphs.pool import Pool
@@ -24,7 +25,10 @@ from agentnet.runtime.clients.scrub import told
 from agentnet.runtime.compile import Compiled, compile_graph
 from agentnet.runtime.limits import Ledger, LimitedClient
 from agentnet.runtime.live import LiveTracker
+from agentnet.runtime.result import Observer, RunResult
 from agentnet.runtime.strategies import Strategy
+
+_log = logging.getLogger(__name__)
 
 CACHED_GRAPHS = 256
 """Compiled graphs that are kept; the same few graphs recur, and compiling one takes milliseconds."""
@@ -51,6 +55,7 @@ class Engine:
         aggregations: Mapping[str, AggregationFunction],
         sandbox: str,
         checkpointer: Any,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._client = client
         self.tracker = client if isinstance(client, LiveTracker) else LiveTracker(client)
@@ -61,6 +66,9 @@ class Engine:
         self.aggregations = aggregations
         self.sandbox = sandbox
         self.checkpointer = checkpointer
+        if not all(callable(observer) for observer in observers):
+            raise InvalidInput("observers are functions of a RunResult.")
+        self.observers = tuple(observers)
         self._by_content: OrderedDict[str, _Entry] = OrderedDict()
         self._by_identity: dict[int, _Entry] = {}
         self._packed: dict[int, tuple[TaskGraph, Mapping[str, Any]]] = {}
@@ -144,6 +152,14 @@ class Engine:
                 raise RouterError(f"the router {router.name!r} failed: {told(failure)}") from None
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, decide)
+
+    def ended(self, result: RunResult) -> None:
+        """Tells the observers of a run that ended; one that fails is logged and costs the run nothing."""
+        for observer in self.observers:
+            try:
+                observer(result)
+            except Exception as failure:
+                _log.warning("an observer of run %s failed: %s", result.run_id, told(failure))
 
     def definitions(self, pool: Pool) -> tuple[Mapping[str, Any], ...]:
         """Returns the agents' definitions for the trace, made once per pool."""

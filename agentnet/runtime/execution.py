@@ -246,6 +246,8 @@ class Execution:
             interrupts=self.interrupts,
         )
         self.recorder.end(result)
-        if self.recorder.error is None:
-            return result
-        return replace(result, trace_error=self.recorder.error)
+        if self.recorder.error is not None:
+            result = replace(result, trace_error=self.recorder.error)
+        if result.status != "interrupted":
+            self.engine.ended(result)
+        return result

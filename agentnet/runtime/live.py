@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -12,6 +13,9 @@ from agentnet.graphs.live import BackendState, LiveState
 from agentnet.runtime.client import Chunk, ModelClient, Request, Response
 from agentnet.runtime.clients.clock import Clock, SystemClock
 from agentnet.runtime.clients.prices import Price, Prices, backend_price
+
+USUAL = 32.0
+"""Half-life of a backend's usual latency, in half-lives of its recent one."""
 
 
 class Average:
@@ -39,6 +43,11 @@ class Average:
         self._sum = self._decay * self._sum + value
         self._weight = self._decay * self._weight + 1.0
 
+    def fade(self, share: float) -> None:
+        """Leaves the values so far only this share of their weight beside those to come."""
+        self._sum *= share
+        self._weight *= share
+
     @property
     def value(self) -> float | None:
         """The average; None before the first value."""
@@ -52,7 +61,9 @@ class _Record:
         self.in_flight = 0
         self.capacity: int | None = None
         self.latency = Average(half_life)
+        self.usual = Average(USUAL * half_life)
         self.errors = Average(half_life)
+        self.heard_at = 0.0
         self.failures_in_a_row = 0
         self.down_until: float | None = None
         self.sessions: OrderedDict[str, float] = OrderedDict()
@@ -62,8 +73,13 @@ class LiveTracker:
     """A `ModelClient` that passes calls on and keeps a `LiveState` of what it sees.
 
     A backend is unhealthy after ``unhealthy_after`` failed calls in a row. When ``cooldown_s`` have passed
-    it counts as healthy again, so that routers try it; the next failure makes it unhealthy at once, a
-    success for good. The tracker only reports: it never refuses a call.
+    it counts as healthy again, so that routers try it, until a call is on its way: one trial at a time. If
+    that fails it is unhealthy at once, a success makes it healthy for good. The tracker only reports: it
+    never refuses a call.
+
+    What is known of a backend grows old: while it has no calls, its error rate and its latency halve every
+    ``forget_s`` seconds, so that a router that looks at them comes back to it, and what it then measures
+    outweighs what was before. A backend that a router has left could otherwise never show that it is well.
 
     Args:
         client: Where calls go.
@@ -72,6 +88,7 @@ class LiveTracker:
         half_life: Of the moving averages, in calls.
         unhealthy_after: Failed calls in a row.
         cooldown_s: Seconds until an unhealthy backend is tried again.
+        forget_s: Half-life of old measurements in seconds; None keeps them until newer calls replace them.
         warm_s: Seconds for which a session's prompt is taken to stay in the backend's cache.
         warm_sessions: Sessions remembered per backend; the longest unused is forgotten first.
 
@@ -89,6 +106,7 @@ class LiveTracker:
         half_life: float = 32.0,
         unhealthy_after: int = 3,
         cooldown_s: float = 30.0,
+        forget_s: float | None = 60.0,
         warm_s: float = 300.0,
         warm_sessions: int = 256,
     ) -> None:
@@ -98,6 +116,7 @@ class LiveTracker:
         self._half_life = half_life
         self._unhealthy_after = unhealthy_after
         self._cooldown_s = cooldown_s
+        self._forget_s = math.inf if forget_s is None else forget_s
         self._warm_s = warm_s
         self._warm_sessions = warm_sessions
         self._lock = threading.Lock()
@@ -149,6 +168,9 @@ class LiveTracker:
         with self._lock:
             record = self._record(request.backend.name)
             record.capacity = request.backend.max_parallel
+            kept = self._kept(record, self._clock.now())
+            record.latency.fade(kept)
+            record.errors.fade(kept)
             record.in_flight += 1
         return self._clock.now()
 
@@ -156,6 +178,7 @@ class LiveTracker:
         with self._lock:
             record = self._record(request.backend.name)
             record.in_flight -= 1
+            record.heard_at = self._clock.now()
             # A prompt that is too long is the request's fault, a cancellation nobody's.
             if isinstance(error, BackendError) and not isinstance(error, ContextTooLong):
                 self._failed(record, 1)
@@ -168,9 +191,11 @@ class LiveTracker:
                 for _ in range(response.attempts - 1):
                     asked.errors.add(1.0)
                 asked.latency.add(seconds)
+                asked.usual.add(seconds)
             else:  # a fallback: the time includes the other's failures and says nothing of this one
                 self._failed(asked, max(response.attempts - 1, 1))
             answered.errors.add(0.0)
+            answered.heard_at = self._clock.now()
             answered.failures_in_a_row = 0
             answered.down_until = None
             if request.session_id is not None:
@@ -192,14 +217,22 @@ class LiveTracker:
             record = self._records[name] = _Record(self._half_life)
         return record
 
+    def _kept(self, record: _Record, now: float) -> float:
+        """What is left of a backend's measurements; those of one with calls on their way do not grow old."""
+        idle = 0.0 if record.in_flight else max(now - record.heard_at, 0.0)
+        return float(2.0 ** (-idle / self._forget_s))
+
     def _snapshot(self, record: _Record, now: float) -> BackendState:
         while record.sessions and now - next(iter(record.sessions.values())) > self._warm_s:
             record.sessions.popitem(last=False)
+        latency = record.latency.value
+        kept = self._kept(record, now)
         return BackendState(
             in_flight=record.in_flight,
             capacity=record.capacity,
-            latency_s=record.latency.value,
-            error_rate=record.errors.value or 0.0,
-            healthy=record.down_until is None or now >= record.down_until,
+            latency_s=None if latency is None else latency * kept,
+            usual_latency_s=record.usual.value,
+            error_rate=(record.errors.value or 0.0) * kept,
+            healthy=record.down_until is None or (now >= record.down_until and record.in_flight == 0),
             warm_sessions=frozenset(record.sessions),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -108,6 +108,10 @@ class RunResult:
             "error": self.error,
             "abstained": self.abstained,
         }
+
+
+Observer = Callable[[RunResult], None]
+"""Is told of every run that ended: called in line by the runtime, so it must be quick and never wait."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from agentnet.runtime.events import Event
 from agentnet.runtime.execution import Execution
 from agentnet.runtime.limits import Ledger
 from agentnet.runtime.recording import Recorder, flush
-from agentnet.runtime.result import RunResult
+from agentnet.runtime.result import Observer, RunResult
 from agentnet.runtime.strategies import StrategyLike, check_agent, with_own
 from agentnet.runtime.streaming import blocking, events_of
 from agentnet.runtime.sync import run_sync
@@ -60,6 +60,7 @@ class Runtime:
         route_options: RouteOptions | None = None,
         concurrency: int = 8,
         max_turns: int = 8,
+        observers: Sequence[Observer] = (),
     ) -> None:
         """Checks everything that can be checked before money is spent.
 
@@ -78,6 +79,8 @@ class Runtime:
             route_options: Passed to the router, for example the quality-cost dial.
             concurrency: Tasks of a batch that run at once.
             max_turns: Most graphs of one growing run.
+            observers: Called with the result of every run that ended, failed ones too, on the run's own
+                thread: quick functions that never wait. What they raise is logged, and changes nothing.
 
         Raises:
             InvalidInput: a setting cannot be used (`PoolError` where an agent cannot be run).
@@ -114,6 +117,7 @@ class Runtime:
             aggregations=aggregations or {},
             sandbox=sandbox,
             checkpointer=checkpointer,
+            observers=observers,
         )
 
     @property

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Numeric,
     String,
@@ -201,3 +202,26 @@ class OutcomeRow(Base):
     score: Mapped[float]
     weight: Mapped[float]
     note: Mapped[str | None] = mapped_column(Text)
+
+
+class SharedStateRow(Base):
+    """A named state that several processes change in turn, for example what a router has learned."""
+
+    __tablename__ = "shared_states"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    """How many changes were committed; 0 before the first."""
+    payload: Mapped[bytes | None] = mapped_column(LargeBinary)
+    changed_at: Mapped[float]
+
+
+class AppliedKeyRow(Base):
+    """An item that was applied to a shared state: by its key it is never applied again."""
+
+    __tablename__ = "applied_keys"
+    __table_args__ = (Index(None, "name", "applied_at"),)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    """The state's version that it went into."""
+    applied_at: Mapped[float]

@@ -37,7 +37,7 @@ class _Upsert:
 
     def __init__(self, engine: Engine, table: Table, key: tuple[str, ...]) -> None:
         names = [column.name for column in table.columns if column.name != "id"]
-        insert = _insert(engine, table)
+        insert = insert_into(engine, table)
         statement = insert.on_conflict_do_update(
             index_elements=list(key),
             set_={name: insert.excluded[name] for name in names if name not in key},
@@ -66,7 +66,8 @@ class _Upsert:
         return row
 
 
-def _insert(engine: Engine, table: Table) -> postgresql.Insert | sqlite.Insert:
+def insert_into(engine: Engine, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Returns an insert that can say what to do on a conflict."""
     return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)
 
 
@@ -83,7 +84,7 @@ class Sink:
         self._capture = capture
         self._pools: set[str] = set()
         self._upserts = {kind: _Upsert(engine, table_of(TABLES[kind]), KEYS[kind]) for kind in TABLES}
-        self._add_pool = _insert(engine, table_of(PoolRow)).on_conflict_do_nothing()
+        self._add_pool = insert_into(engine, table_of(PoolRow)).on_conflict_do_nothing()
 
     def write(self, records: Sequence[Record]) -> list[str]:
         """Writes records in one transaction.

@@ -172,6 +172,11 @@ class TraceStore:
         with self._reading():
             return self._reader.run(run_id)
 
+    def traces(self, run_ids: Sequence[str]) -> list[RunTrace]:
+        """Returns these runs with decisions, steps and judgements; ids that are not there are left out."""
+        with self._reading():
+            return self._reader.traces(run_ids)
+
     def runs(self, limit: int = 100, **where: Any) -> list[RunRecord]:
         """Returns runs, the latest first.
 

@@ -66,6 +66,24 @@ async def test_latency_is_a_moving_average_with_its_half_life() -> None:
     assert tracker.state().of("b").latency_s == pytest.approx(5.5, abs=0.05)
 
 
+async def test_the_usual_latency_lags_far_behind_the_recent_one() -> None:
+    clock = VirtualClock()
+    latency = 1.0
+    client = ScriptedClient(lambda _: "ok", latency_s=lambda _: latency, clock=clock)
+    tracker = LiveTracker(client, clock=clock, half_life=4)
+    assert tracker.state().of("b").usual_latency_s is None
+    for _ in range(100):
+        await tracker.complete(ask())
+    latency = 10.0
+    for _ in range(8):
+        await tracker.complete(ask())
+    state = tracker.state().of("b")
+    assert state.latency_s == pytest.approx(7.75, abs=0.05)
+    assert state.usual_latency_s is not None and 1.0 < state.usual_latency_s < 3.0
+    clock.advance(600)
+    assert tracker.state().of("b").usual_latency_s == state.usual_latency_s, "silence changes it not"
+
+
 def test_average_without_values_is_unknown() -> None:
     assert Average(4).value is None
 
@@ -73,7 +91,8 @@ def test_average_without_values_is_unknown() -> None:
 async def test_unhealthy_after_failures_in_a_row_probed_after_the_cooldown() -> None:
     clock = VirtualClock()
     failures = [DOWN, DOWN, None, DOWN, DOWN, DOWN, DOWN, None]
-    tracker = LiveTracker(ScriptedClient(lambda _: "ok", failures=failures), clock=clock, cooldown_s=30)
+    client = ScriptedClient(lambda _: "ok", failures=failures)
+    tracker = LiveTracker(client, clock=clock, cooldown_s=30, forget_s=None)
 
     def healthy() -> bool:
         return tracker.state().of("b").healthy
@@ -109,7 +128,7 @@ async def test_a_fallbacks_answer_is_the_asked_backends_failure() -> None:
         await tracker.complete(ask("s"))
     state = tracker.state()
     assert not state.of("b").healthy and state.of("other").healthy
-    assert state.of("b").error_rate == 1.0 and state.of("other").error_rate == 0.0
+    assert state.of("b").error_rate == pytest.approx(1.0) and state.of("other").error_rate == 0.0
     assert state.of("other").warm_sessions == {"s"} and state.of("b").warm_sessions == frozenset()
 
 
@@ -156,3 +175,76 @@ async def test_streams_are_tracked_to_their_end() -> None:
 def test_prices_are_passed_on() -> None:
     price = LiveTracker(ScriptedClient(["x"])).price(BACKEND)
     assert price is not None and price.in_per_mtok == Decimal(1)
+
+
+async def test_an_unhealthy_backend_gets_one_trial_at_a_time() -> None:
+    clock = VirtualClock()
+    release = asyncio.Event()
+
+    async def wait(_: Request) -> str:
+        await release.wait()
+        return "ok"
+
+    client = ScriptedClient(wait, failures=[DOWN] * 3)
+    tracker = LiveTracker(client, clock=clock, cooldown_s=30)
+    release.set()
+    await fails(tracker, 3)
+    release.clear()
+    clock.advance(30)
+    assert tracker.state().of("b").healthy
+    trial = asyncio.create_task(tracker.complete(ask()))
+    await asyncio.sleep(0)
+    assert not tracker.state().of("b").healthy, "its one trial is on its way"
+    release.set()
+    await trial
+    assert tracker.state().of("b").healthy
+
+
+async def test_a_backend_without_calls_is_forgotten_half_by_half() -> None:
+    clock = VirtualClock()
+    script = ScriptedClient(lambda _: "ok", latency_s=8.0, clock=clock, failures=[DOWN])
+    tracker = LiveTracker(script, clock=clock, forget_s=10)
+    lasting = LiveTracker(
+        ScriptedClient(lambda _: "ok", latency_s=8.0, clock=clock), clock=clock, forget_s=None
+    )
+    await fails(tracker)
+    await asyncio.gather(tracker.complete(ask()), lasting.complete(ask()))
+    before = tracker.state().of("b")
+    assert before.latency_s == pytest.approx(8.0) and 0.2 < before.error_rate < 0.5
+    clock.advance(10)
+    after = tracker.state().of("b")
+    assert after.latency_s == pytest.approx(4.0)
+    assert after.error_rate == pytest.approx(before.error_rate / 2)
+    assert lasting.state().of("b").latency_s == pytest.approx(8.0)
+
+
+async def test_calls_on_their_way_keep_what_is_known() -> None:
+    clock = VirtualClock()
+    release = asyncio.Event()
+
+    async def wait(_: Request) -> str:
+        await release.wait()
+        return "ok"
+
+    client = ScriptedClient(wait, failures=[DOWN])
+    tracker = LiveTracker(client, clock=clock, forget_s=10)
+    await fails(tracker)
+    call = asyncio.create_task(tracker.complete(ask()))
+    await asyncio.sleep(0)
+    clock.advance(100)
+    assert tracker.state().of("b").error_rate == 1.0
+    release.set()
+    await call
+
+
+async def test_after_a_silence_a_new_measurement_outweighs_the_old_ones() -> None:
+    clock = VirtualClock()
+    latency = 10.0
+    client = ScriptedClient(lambda _: "ok", latency_s=lambda _: latency, clock=clock)
+    tracker = LiveTracker(client, clock=clock, forget_s=10)
+    for _ in range(100):
+        await tracker.complete(ask())
+    latency = 1.0
+    clock.advance(80)
+    await tracker.complete(ask())
+    assert tracker.state().of("b").latency_s == pytest.approx(2.3, abs=0.2)
