@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 TASKS ?=
+ROUTER ?=
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-demo
 
@@ -26,7 +27,7 @@ $(STAMP): $(VENV)/bin/python pyproject.toml constraints.txt scripts/install_mode
 	@touch $@ $(DEMO_STAMP)
 
 demo: $(DEMO_STAMP) ## the whole circle with a real language model on this CPU: run, record, learn, compare
-	$(BIN)/agentnet demo $(if $(TASKS),--tasks $(TASKS))
+	$(BIN)/agentnet demo $(if $(TASKS),--tasks $(TASKS)) $(if $(ROUTER),--router $(ROUTER))
 
 install: $(STAMP) ## make the virtual environment with everything for development
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.bench import metrics
 from agentnet.bench.evaluate import BestSingle, Evaluation, evaluate
 from agentnet.bench.scoring import Scorer
 from agentnet.graphs.answers import normalise
@@ -36,8 +37,33 @@ RANDOMISED = frozenset({"random", "kmeans"})
 FOLDS = 5
 NEAR = 0.01
 """One point: the second operating point may score this much less than the best single agent."""
+BUDGETS = 15
+"""Points of a curve by budget."""
 _CHUNK = 512
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a comparison: a router under some settings.
+
+    Attributes:
+        label: Its name in tables.
+        router: Name of the router.
+        settings: Of the router. None takes its defaults, and the folds that find the operating point keep
+            what the fit chose; else every fold chooses anew what these leave open.
+        randomised: Whether choices depend on the seed.
+    """
+
+    label: str
+    router: str
+    settings: Mapping[str, Any] | None = None
+    randomised: bool = False
+
+    @classmethod
+    def of(cls, name: str) -> Entry:
+        """Returns a router by its name, with its defaults."""
+        return cls(name, name, randomised=name in RANDOMISED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +104,7 @@ class RouterRun:
             scores at least as much there as the best single agent, or else the one that scores most; None
             where costs are unknown.
         near: The same with a score of at most `NEAR` less than the best single agent's.
+        budgets: The curve by budget (see `by_budget`); empty where costs are unknown.
     """
 
     name: str
@@ -86,6 +113,7 @@ class RouterRun:
     curve: tuple[Point, ...]
     matched: Point | None
     near: Point | None = None
+    budgets: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +151,23 @@ class Lab:
         return router, {key: value for key, value in report.chosen.items() if key in kinds}
 
     def run(
-        self, name: str, outcomes: Outcomes, *, seeds: Sequence[int], timed: bool = True
+        self, what: str | Entry, outcomes: Outcomes, *, seeds: Sequence[int], timed: bool = True
     ) -> list[RouterRun]:
         """Fits once per seed and scores test once per dial setting.
 
-        The operating point is chosen once, with the first seed and the settings its fit chose.
+        The operating point and the mixes of the curve by budget are chosen once, with the first seed.
         """
+        entry = Entry.of(what) if isinstance(what, str) else what
+        name, given = entry.router, entry.settings
         inside = outcomes.without_split("test")
         reference = dict(zip(inside.agents, inside.mean_score.tolist(), strict=True))
         test = outcomes.split("test")
         runs: list[RouterRun] = []
+        inner: tuple[Point, ...] = ()
         picked: tuple[int, int] | None = None
         for seed in seeds:
-            self.progress(f"{name}, seed {seed}")
-            router, chosen = self.fit(name, outcomes, seed=seed)
+            self.progress(f"{entry.label}, seed {seed}")
+            router, chosen = self.fit(name, outcomes, seed=seed, settings=given)
             evaluation = evaluate(
                 router,
                 outcomes,
@@ -147,10 +178,13 @@ class Lab:
                 uncached=self.uncached,
             )
             if not runs and name != "oracle":
-                picked = self.match(name, inside, seed=seed, settings=chosen)
+                inner = self.inner(name, inside, seed=seed, settings=chosen if given is None else given)
+                picked = pick(inner, float(np.nanmax(inside.mean_score)))
             curve = self.curve(router, test, seed=seed)
-            points = (None, None) if picked is None else (curve[picked[0]], curve[picked[1]])
-            runs.append(RouterRun(name, seed, evaluation, curve, *points))
+            matched, near = (curve[picked[0]], curve[picked[1]]) if picked else (None, None)
+            runs.append(
+                RouterRun(entry.label, seed, evaluation, curve, matched, near, by_budget(curve, inner))
+            )
         return runs
 
     def curve(self, router: Router, rows: Outcomes, *, seed: int) -> tuple[Point, ...]:
@@ -179,27 +213,32 @@ class Lab:
             seed: Deals the folds.
             settings: Hyper-parameters to keep; None lets every fold choose its own.
         """
+        return pick(
+            self.inner(name, inside, seed=seed, settings=settings), float(np.nanmax(inside.mean_score))
+        )
+
+    def inner(
+        self, name: str, inside: Outcomes, *, seed: int, settings: Mapping[str, Any] | None = None
+    ) -> tuple[Point, ...]:
+        """Returns the curve that cross-validation on the given rows finds; arguments as in `match`."""
         curves = []
         for number, fold in enumerate(cross_fit(inside, FOLDS, seed)):
             self.progress(f"{name}, operating point, fold {number + 1} of {FOLDS}")
             router, _ = self.fit(name, fold, seed=seed, settings=settings)
             curves.append(self.curve(router, fold.split("test"), seed=seed))
-        scores = [np.concatenate([c[i].scores for c in curves]).mean() for i in range(len(DIAL))]
-        costs = [np.concatenate([c[i].costs for c in curves]).mean() for i in range(len(DIAL))]
-        target = float(np.nanmax(inside.mean_score))
-        if np.isnan(costs).any():
-            return None
-
-        def cheapest(least: float) -> int:
-            good = [i for i in range(len(DIAL)) if scores[i] >= least - 1e-9]
-            return min(good, key=costs.__getitem__) if good else int(np.argmax(scores))
-
-        return cheapest(target), cheapest(target - NEAR)
+        return tuple(
+            Point(
+                DIAL[i],
+                np.concatenate([curve[i].scores for curve in curves]),
+                np.concatenate([curve[i].costs for curve in curves]),
+            )
+            for i in range(len(DIAL))
+        )
 
     def _in_fold(self, number: int, text: str) -> None:
         self.progress(f"cross-fitting, fold {number + 1} of {FOLDS}: {text}")
 
-    def cross_fitted(self, name: str, outcomes: Outcomes, *, seeds: Sequence[int]) -> list[RouterRun]:
+    def cross_fitted(self, what: str | Entry, outcomes: Outcomes, *, seeds: Sequence[int]) -> list[RouterRun]:
         """One run per seed over all rows, each row from the fold in which it was test.
 
         All selection is inside the fold. The deal of the folds is the same for every router.
@@ -208,14 +247,68 @@ class Lab:
         parts = []
         for number, fold in enumerate(folds):
             lab = replace(self, progress=partial(self._in_fold, number))
-            parts.append(lab.run(name, fold, seeds=seeds, timed=number == 0))
+            parts.append(lab.run(what, fold, seeds=seeds, timed=number == 0))
         ids = outcomes.queries.query_id.tolist()
         return [merge(runs, ids) for runs in zip(*parts, strict=True)]
 
 
-def seeds_for(name: str, seeds: int) -> Sequence[int]:
+def seeds_for(what: str | Entry, seeds: int) -> Sequence[int]:
     """The seeds a router is run with: one where the seed changes nothing."""
-    return range(seeds) if name in RANDOMISED else range(1)
+    entry = Entry.of(what) if isinstance(what, str) else what
+    return range(seeds) if entry.randomised else range(1)
+
+
+def pick(inner: Sequence[Point], target: float) -> tuple[int, int] | None:
+    """Returns the indices of both operating points on a cross-validated curve; None without costs.
+
+    Args:
+        inner: A point per dial setting.
+        target: Mean score of the best single agent on the same rows.
+    """
+    scores = [float(point.scores.mean()) for point in inner]
+    costs = [float(point.costs.mean()) for point in inner]
+    if np.isnan(costs).any():
+        return None
+
+    def cheapest(least: float) -> int:
+        good = [i for i in range(len(inner)) if scores[i] >= least - 1e-9]
+        return min(good, key=costs.__getitem__) if good else int(np.argmax(scores))
+
+    return cheapest(target), cheapest(target - NEAR)
+
+
+def by_budget(curve: Sequence[Point], inner: Sequence[Point]) -> tuple[Point, ...]:
+    """Returns what a user gets who names a budget: `BUDGETS` of them, from the cheapest to the best.
+
+    The upper hull of the cross-validated curve says which settings of the dial are worth using and in
+    which mix they spend the budget; the mix is then scored on the rows of ``curve``. Nothing is read off
+    these rows.
+
+    Args:
+        curve: A point per dial setting, on the rows to score.
+        inner: The same settings, cross-validated on other rows; empty gives no curve.
+    """
+    at = {(point.cost, point.score): i for i, point in reversed(list(enumerate(inner)))}
+    if not at or any(np.isnan(cost) for cost, _ in at):
+        return ()
+    hull = metrics.hull(list(at))
+    used = [at[pair] for pair in hull]
+    costs = [cost for cost, _ in hull]
+    even = np.linspace if costs[0] <= 0 else np.geomspace
+    points = []
+    for budget in even(costs[0], costs[-1], BUDGETS) if len(hull) > 1 else costs:
+        place = float(np.interp(budget, costs, np.arange(len(costs))))
+        low = min(int(place), len(costs) - 1)
+        high, share = min(low + 1, len(costs) - 1), place - low
+        a, b = curve[used[low]], curve[used[high]]
+        points.append(
+            Point(
+                float("nan"),
+                (1 - share) * a.scores + share * b.scores,
+                (1 - share) * a.costs + share * b.costs,
+            )
+        )
+    return tuple(points)
 
 
 def compact(outcomes: Outcomes) -> Outcomes:
@@ -277,5 +370,17 @@ def merge(runs: Sequence[RouterRun], order: Sequence[str]) -> RouterRun:
         oracle=float(np.average([part.oracle for part in parts], weights=[len(part.rows) for part in parts])),
     )
     curve = tuple(point([run.curve[i] for run in runs]) for i in range(len(first.curve)))
-    both = [point(picked) if len(picked) == len(runs) else None for picked in (matched, near)]
-    return RouterRun(first.name, first.seed, evaluation, curve, *both)
+    matched_point, near_point = (
+        point(picked) if len(picked) == len(runs) else None for picked in (matched, near)
+    )
+    budgets = _join_budgets(runs, point)
+    return RouterRun(first.name, first.seed, evaluation, curve, matched_point, near_point, budgets)
+
+
+def _join_budgets(runs: Sequence[RouterRun], point: Callable[[Sequence[Point]], Point]) -> tuple[Point, ...]:
+    """The folds' curves by budget, joined by place: each fold's mixes come from its own training rows."""
+    if not all(run.budgets for run in runs):
+        return ()
+    # A fold whose hull is one point spends the same whatever the budget.
+    most = max(len(run.budgets) for run in runs)
+    return tuple(point([run.budgets[min(i, len(run.budgets) - 1)] for run in runs]) for i in range(most))

@@ -19,7 +19,7 @@ def root() -> None:
 
 @app.command("run")
 def run(
-    suite: Annotated[str, typer.Argument(help="Name of a suite: routing.")],
+    suite: Annotated[str, typer.Argument(help="Name of a suite: routing, paths.")],
     data: Annotated[
         list[str], typer.Option("--data", help="A data pack's folder, or a folder of packs; repeatable.")
     ],
@@ -31,6 +31,9 @@ def run(
         "bench-out"
     ),
     encoder: Annotated[str, typer.Option("--encoder", help="Text encoder of all routers.")] = "minilm",
+    simulated: Annotated[
+        bool, typer.Option("--simulated/--no-simulated", help="Suite paths: run its simulated part too.")
+    ] = True,
 ) -> None:
     """Run a benchmark suite; writes results.json and a self-contained report.html.
 
@@ -49,4 +52,5 @@ def run(
         progress=console(err=True),
         encoder=encoder,
         cache=cache_folder(),
+        simulated=simulated,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.bench.scoring import Scorer
 from agentnet.outcomes.splits import cross_fit
 from agentnet.outcomes.table import Outcomes
 from agentnet.routers.base import RouteOptions, Router
@@ -27,7 +28,8 @@ def choose_threshold(make: Callable[[], Router], outcomes: Outcomes, *, seed: in
         seed: Of the folds and fits.
         folds: Number of folds.
     """
-    predicted, right = [], []
+    predicted: list[float] = []
+    right: list[float] = []
     for fold in cross_fit(outcomes, folds, seed):
         router = make()
         router.fit(fold, fold.pool, seed=seed)
@@ -35,9 +37,8 @@ def choose_threshold(make: Callable[[], Router], outcomes: Outcomes, *, seed: in
         decisions = router.route_batch(
             held_out.tasks(), held_out.pool, options=RouteOptions(abstain_below=0.0)
         )
-        for row, decision in enumerate(decisions):
-            predicted.append(decision.expected_score)
-            right.append(float(held_out.score[row, held_out.pool.index(decision.agents[0])]))
+        predicted += [decision.expected_score for decision in decisions]
+        right += [row.score for row in Scorer(held_out).score(decisions)]
     return highest_threshold(np.array(predicted), np.array(right))
 
 

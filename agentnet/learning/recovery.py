@@ -100,7 +100,7 @@ def _page(search: Search, after: tuple[float, str] | None) -> Select[Any]:
         .where(
             RunRow.started_at >= search.since,
             RunRow.started_at < search.until,
-            RunRow.status == "ok",
+            RunRow.status.in_(("ok", "error")),
             RunRow.kind == "live",
             decided.exists(),
             ~applied.exists(),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agentnet.errors import InvalidInput
+from agentnet.graphs.live import Step
 from agentnet.graphs.task import Message, Task
 from agentnet.routers.decision import Feedback
 from agentnet.routers.online import Served
@@ -15,6 +16,7 @@ from agentnet.runtime.result import RunResult
 
 if TYPE_CHECKING:
     from agentnet.traces.reader import RunTrace
+    from agentnet.traces.records import StepRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,25 @@ def sampled(run_id: str, *, rate: float, seed: int = 0) -> bool:
     return int.from_bytes(digest) / 2.0**64 < rate
 
 
+def spoilt(steps: Iterable[Step | StepRecord]) -> bool:
+    """Whether a run without an answer is its agents' fault: each that ran failed, though its model answered.
+
+    A program of an agent's that crashes is its fault; a backend that is down is not, and has other ways to
+    turn traffic away.
+    """
+    ran = [step for step in steps if not step.skipped]
+    return bool(ran) and all(
+        step.error is not None and (step.backend is not None or step.calls == 0) for step in ran
+    )
+
+
 def teaches(result: RunResult, router: str) -> bool:
-    """Whether a run can teach a router: it answered, in one turn, by that router's own decision."""
+    """Whether a run can teach a router: it came to an end, in one turn, by that router's own decision.
+
+    It ended well, or its agents spoilt it: then it counts as rejected, and nobody needs to judge it.
+    """
     return (
-        result.status == "ok"
+        (result.status == "ok" or (result.status == "error" and spoilt(result.steps)))
         and not result.abstained
         and len(result.decisions) == 1
         and result.decisions[0].router == router
@@ -74,7 +91,8 @@ def from_result(result: RunResult) -> Sample:
             )
         )
 
-    return Sample(result.run_id, result.task, result.answer, served)
+    score = None if result.status == "ok" else 0.0
+    return Sample(result.run_id, result.task, result.answer, served, score)
 
 
 def from_trace(trace: RunTrace, router: str, *, score: float | None = None) -> Sample | None:
@@ -87,7 +105,11 @@ def from_trace(trace: RunTrace, router: str, *, score: float | None = None) -> S
     """
     run = trace.run
     acting = [decision for decision in trace.decisions if decision.role != "shadow"]
-    if run.status != "ok" or run.task_text is None or run.answer is None or len(acting) != 1:
+    if run.task_text is None or len(acting) != 1:
+        return None
+    if run.status == "error" and spoilt(trace.steps):
+        score = 0.0
+    elif run.status != "ok" or run.answer is None:
         return None
     decision = acting[0]
     if decision.router != router or decision.abstained or decision.graph is None:
@@ -114,7 +136,7 @@ def from_trace(trace: RunTrace, router: str, *, score: float | None = None) -> S
         )
     except (InvalidInput, TypeError):  # what redaction left is no task
         return None
-    return Sample(run.run_id, task, run.answer, served, score)
+    return Sample(run.run_id, task, run.answer or "", served, score)
 
 
 def _ran(steps: Iterable[tuple[str, bool]]) -> tuple[str, ...]:

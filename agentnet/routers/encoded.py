@@ -11,19 +11,17 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.errors import InvalidInput
 from agentnet.graphs.agent import Agent
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task import Task
-from agentnet.outcomes.encoders import CachedEncoder, Encoder, make_encoder, task_text
 from agentnet.outcomes.table import Outcomes
 from agentnet.routers.base import FitReport
 from agentnet.routers.calibration import fit_calibration, fit_logistic
 from agentnet.routers.decision import Floats
+from agentnet.routers.encoding import Encodes, Vectors
 from agentnet.routers.selection import pick_threshold
 from agentnet.routers.single import SingleRouter
 
-Vectors = NDArray[np.float32]
 View = TypeVar("View")
 
 FALSE_ALARMS = 0.02
@@ -47,7 +45,7 @@ class Stranger(NamedTuple):
     described: bool
 
 
-class EncodedRouter(SingleRouter, Generic[View]):
+class EncodedRouter(Encodes, SingleRouter, Generic[View]):
     """Encodes tasks, and knows unseen agents by their description.
 
     An agent without any outcome gets the score that its similarity to the task is worth: a logistic
@@ -66,7 +64,6 @@ class EncodedRouter(SingleRouter, Generic[View]):
     def __init__(self, *, encoder: str = "minilm") -> None:
         super().__init__()
         self.encoder = encoder
-        self._encoder: Encoder | None = None
         self._prior = (0.0, 0.0)
         self._views: OrderedDict[str, tuple[View, list[Stranger]]] = OrderedDict()
 
@@ -89,24 +86,6 @@ class EncodedRouter(SingleRouter, Generic[View]):
     @abstractmethod
     def _predict_known(self, view: View, vectors: Vectors) -> tuple[Floats, Floats]:
         """Returns raw scores [n, A] and costs [n, A] or [A]; unknown agents' columns are overwritten."""
-
-    # -- encoding ------------------------------------------------------------------------------
-    def use_encoder(self, encoder: Encoder) -> None:
-        """Takes this encoder, for example one with a cache that several routers share."""
-        self._encoder = encoder
-        self.encoder = encoder.name
-
-    def _encode(self, tasks: Sequence[Task], vectors: Vectors | None) -> Vectors:
-        if vectors is not None:
-            if vectors.ndim != 2 or len(vectors) != len(tasks):
-                raise InvalidInput(f"vectors must be [{len(tasks)}, d]; got shape {vectors.shape}.")
-            return np.asarray(vectors, np.float32)
-        return self._texts([task_text(task) for task in tasks])
-
-    def _texts(self, texts: Sequence[str]) -> Vectors:
-        if self._encoder is None:
-            self._encoder = CachedEncoder(make_encoder(self.encoder))
-        return self._encoder.encode(texts)
 
     # -- learning ------------------------------------------------------------------------------
     def _learn(self, outcomes: Outcomes, *, seed: int, device: str) -> FitReport:

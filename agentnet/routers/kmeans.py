@@ -19,7 +19,8 @@ from agentnet.outcomes.table import Outcomes
 from agentnet.routers.base import FitReport
 from agentnet.routers.clustering import spherical_kmeans
 from agentnet.routers.decision import Evidence, Floats
-from agentnet.routers.encoded import EncodedRouter, Vectors
+from agentnet.routers.encoded import EncodedRouter
+from agentnet.routers.encoding import Vectors
 from agentnet.routers.groups import Groups, one_hot
 from agentnet.routers.neighbours import Moments, kernel, nearest, to_tensor
 from agentnet.routers.rows import snippet

@@ -18,7 +18,8 @@ from agentnet.graphs.pool import Pool
 from agentnet.outcomes.table import Outcomes
 from agentnet.routers.base import FitReport
 from agentnet.routers.decision import Evidence, Floats
-from agentnet.routers.encoded import EncodedRouter, Vectors
+from agentnet.routers.encoded import EncodedRouter
+from agentnet.routers.encoding import Vectors
 from agentnet.routers.neighbours import Moments, kernel, nearest, to_tensor
 from agentnet.routers.rows import Rows
 from agentnet.routers.settings import check_at_least

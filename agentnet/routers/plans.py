@@ -116,10 +116,13 @@ class AnswerTable:
         if len(rows) < MIN_ROWS:
             return None
         key = np.full((len(rows), len(outcomes.agents)), -1, np.int32)
+        names: dict[str, str] = {}  # short answers recur by the thousand
         for i, row in enumerate(rows):
             seen: dict[str, int] = {}
             for j, answer in enumerate(text[row]):
-                name = normalise(answer, kind)
+                name = names.get(answer)
+                if name is None:
+                    name = names[answer] = normalise(answer, kind)
                 if name:
                     key[i, j] = seen.setdefault(name, len(seen))
         return cls(

@@ -20,12 +20,12 @@ ROUTERS: dict[str, str] = {
     "task_best": "agentnet.routers.task_best:TaskBestRouter",
     "cascade": "agentnet.routers.cascade:CascadeRouter",
     "vote": "agentnet.routers.vote:VoteRouter",
+    "amro_s": "agentnet.routers.amro_s:AmroSRouter",
     "oracle": "agentnet.routers.oracle:OracleRouter",
 }
 """Dotted path of every router's class by its name."""
 
 RESERVED = (
-    "amro_s",
     "agent_router",
     "graph_router",
     "collective",

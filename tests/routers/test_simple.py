@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from agentnet.errors import InvalidInput
+from agentnet.graphs.agent import Agent
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task import Task
 from agentnet.routers.base import RouteOptions
+from agentnet.routers.registry import load_router
 
 
 def test_random_spreads_evenly_and_says_so(kit: Any, fitted: Any) -> None:
@@ -44,6 +48,44 @@ def test_round_robin_takes_turns_across_calls(kit: Any) -> None:
     turn = [router.route("x", data.pool).agents[0] for _ in range(3)]
     turn += [d.agents[0] for d in router.route_batch([Task("x")] * 5, data.pool)]
     assert turn == sorted(data.pool.names) * 2
+
+
+def test_weighted_round_robin_gives_each_its_share_spread_out(kit: Any) -> None:
+    pool = Pool([Agent(name="c"), Agent(name="a"), Agent(name="b")])
+    router = kit.make("round_robin", weights=("a=5",))
+    turns = [router.route("x", pool).agents[0] for _ in range(3)]
+    turns += [d.agents[0] for d in router.route_batch([Task("x")] * 11, pool)]
+    # The sequence that nginx gives for the weights 5, 1, 1: never all five of a in one run.
+    assert "".join(turns) == "aabacaa" * 2
+    assert "5 of 7 turns" in router.route("x", pool).explain()
+
+
+def test_weighted_round_robin_goes_on_when_the_pool_changes(kit: Any) -> None:
+    names = ("a", "b", "c")
+    router = kit.make("round_robin", weights="a=2,b=1.5,gone=9")
+    for chosen in (("a", "b"), names, ("b", "c")):
+        pool = Pool([Agent(name=name) for name in chosen])
+        weights = [{"a": 2.0, "b": 1.5}.get(name, 1.0) for name in chosen]
+        turns = [d.agents[0] for d in router.route_batch([Task("x")] * 900, pool)]
+        for name, weight in zip(chosen, weights, strict=True):
+            assert abs(turns.count(name) - 900 * weight / sum(weights)) <= 3
+
+
+def test_weighted_round_robin_keeps_its_weights_on_disk(kit: Any, tmp_path: Path) -> None:
+    data = kit.planted(40)
+    router = kit.make("round_robin", weights=(f"{data.pool.names[2]}=3",))
+    router.fit(data, data.pool)
+    router.save(tmp_path / "router")
+    loaded = load_router(tmp_path / "router")
+    assert loaded.settings == router.settings and loaded.version == router.version
+    turns = [[r.route("x", data.pool).agents for _ in range(12)] for r in (router, loaded)]
+    assert turns[0] == turns[1] and turns[0].count((data.pool.names[2],)) == 6
+
+
+@pytest.mark.parametrize("weights", ["a", "a=", "a=0", "a=-1", "a=inf", "a=nan", "=2", "a=1,a=2"])
+def test_weights_that_make_no_sense_are_refused(kit: Any, weights: str) -> None:
+    with pytest.raises(InvalidInput, match="weight"):
+        kit.make("round_robin", weights=weights)
 
 
 def test_cheapest_and_best_single(kit: Any, fitted: Any) -> None:

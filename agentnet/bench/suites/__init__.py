@@ -12,7 +12,7 @@ from agentnet.errors import InvalidInput
 if TYPE_CHECKING:
     from rich.console import Console
 
-SUITES = {"routing": "agentnet.bench.suites.routing"}
+SUITES = {"routing": "agentnet.bench.suites.routing", "paths": "agentnet.bench.suites.paths"}
 
 
 def run_suite(
@@ -27,6 +27,7 @@ def run_suite(
     progress: Console | None = None,
     encoder: str = "minilm",
     cache: Path | None = None,
+    simulated: bool = True,
 ) -> dict[str, Any]:
     """Runs a suite and writes ``results.json`` and ``report.html`` into ``out``.
 
@@ -41,12 +42,16 @@ def run_suite(
         progress: Where it is said what is being done; None says nothing.
         encoder: Text encoder of all routers.
         cache: Folder in which encodings are kept; None keeps them in memory.
+        simulated: Whether suite ``paths`` runs its simulated part too.
 
     Raises:
-        InvalidInput: there is no such suite.
+        InvalidInput: there is no such suite, or it has no simulated part to leave out.
     """
     if name not in SUITES:
         raise InvalidInput(f"no suite {name!r}; there are: {', '.join(SUITES)}.")
+    if not simulated and name != "paths":
+        raise InvalidInput(f"suite {name!r} has no simulated part; only 'paths' has.")
+    further = {} if simulated else {"simulated": False}
     results: dict[str, Any] = import_module(SUITES[name]).run(
         data=data,
         routers=routers,
@@ -57,5 +62,6 @@ def run_suite(
         progress=progress,
         encoder=encoder,
         cache=cache,
+        **further,
     )
     return results

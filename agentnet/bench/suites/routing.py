@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentnet.bench.evaluate import SCHEMA_VERSION
 from agentnet.bench.files import write_json
-from agentnet.bench.protocol import Lab, Progress, RouterRun, compact, seeds_for
+from agentnet.bench.protocol import Entry, Lab, Progress, RouterRun, compact, seeds_for
 from agentnet.bench.suites.routing_report import print_table, write_report
 from agentnet.bench.suites.routing_table import make_part
 from agentnet.errors import DataError
@@ -98,6 +98,19 @@ def run_pack(
     name: str, outcomes: Outcomes, routers: Sequence[str], seeds: int, lab: Lab, progress: Console | None
 ) -> dict[str, Any]:
     """All routers on one pack: on its own test split and, where that is small, cross-fitted."""
+    measured = measure(name, outcomes, [Entry.of(router) for router in routers], seeds, lab, progress)
+    return {
+        "name": name,
+        "n": len(outcomes),
+        "agents": list(outcomes.agents),
+        "parts": [make_part(part, runs, rows) for part, runs, rows in measured],
+    }
+
+
+def measure(
+    name: str, outcomes: Outcomes, entries: Sequence[Entry], seeds: int, lab: Lab, progress: Console | None
+) -> Iterator[tuple[str, dict[str, list[RouterRun]], Outcomes]]:
+    """Yields, per set of rows, its name, the runs by entry and the rows, as soon as they are there."""
     outcomes = compact(outcomes)
     n_test = int((outcomes.queries.split == "test").sum())
     if not n_test:
@@ -108,20 +121,10 @@ def run_pack(
         say("encoding")
         # All texts at once: batches of like length are far faster than each router's own.
         lab.encode(outcomes)
-        done = {}
         for part, crossed in parts.items():
-            runs: dict[str, list[RouterRun]] = {}
-            for router in routers:
-                fit = lab.cross_fitted if crossed else lab.run
-                runs[router] = fit(router, outcomes, seeds=seeds_for(router, seeds))
-            done[part] = runs
-    singles = {part: outcomes if crossed else outcomes.split("test") for part, crossed in parts.items()}
-    return {
-        "name": name,
-        "n": len(outcomes),
-        "agents": list(outcomes.agents),
-        "parts": [make_part(part, runs, singles[part]) for part, runs in done.items()],
-    }
+            fit = lab.cross_fitted if crossed else lab.run
+            runs = {entry.label: fit(entry, outcomes, seeds=seeds_for(entry, seeds)) for entry in entries}
+            yield part, runs, outcomes if crossed else outcomes.split("test")
 
 
 @contextmanager

@@ -156,7 +156,7 @@ def markdown_table(part: Mapping[str, Any]) -> str:
 
 def write_report(results: Mapping[str, Any], path: Path) -> None:
     """Writes the page: per pack the tables, the quality-cost curves and the shares per agent."""
-    sections = [_section(pack["name"], part) for pack in results["packs"] for part in pack["parts"]]
+    sections = [part_section(pack["name"], part) for pack in results["packs"] for part in pack["parts"]]
     page.write_page(
         path,
         title="Routing benchmark",
@@ -165,7 +165,8 @@ def write_report(results: Mapping[str, Any], path: Path) -> None:
     )
 
 
-def _section(pack: str, part: Mapping[str, Any]) -> str:
+def part_section(pack: str, part: Mapping[str, Any]) -> str:
+    """Returns one set of rows as a section: tables, curves and shares per agent."""
     best = part["best_single"]
     single = f"best single agent {best['agent']} {best['score']:.4f}" if best else "no best single agent"
     tables = [
