@@ -140,10 +140,11 @@ class Engine:
         assert router is not None
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="agentnet-router")
-        live = self.live()
 
         def decide() -> Decision:
             try:
+                # The state is taken when it is this task's turn: of a burst, all would see idle backends.
+                live = self.live()
                 return router.route(task, pool, live=live, seen=seen, options=self.route_options)
             except AgentnetError:
                 raise

@@ -84,6 +84,8 @@ class ChatServer:
         self.in_flight = 0
         self.most_in_flight = 0
         """Most requests that were worked on at the same time."""
+        self.refused = 0
+        """Requests that got status 429 because all places were taken."""
         self._port = port
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -94,6 +96,16 @@ class ChatServer:
     def url(self) -> str:
         """The address to give as ``api_base``."""
         return f"http://127.0.0.1:{self._port}/v1"
+
+    def counts(self) -> dict[str, int]:
+        """Returns the number of requests, of scripted faults, of refusals, and the most at the same time."""
+        faults = sum(served.fault is not None for served in self.requests)
+        return {
+            "requests": len(self.requests),
+            "faults": faults,
+            "refused": self.refused,
+            "most_in_flight": self.most_in_flight,
+        }
 
     async def start(self) -> None:
         """Listens; a server that was stopped comes back on the same port."""
@@ -152,6 +164,7 @@ class ChatServer:
         fault = self._fault(how, draw)
         self.requests.append(Served(body, request.headers, fault))
         if how.overload == "reject" and how.capacity is not None and self.in_flight >= how.capacity:
+            self.refused += 1
             await self._send_status(writer, 429, how)
             return True
         async with self._place():

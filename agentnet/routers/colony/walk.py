@@ -125,12 +125,14 @@ def _walk(
 
 def _attraction(scores: torch.Tensor, desire: torch.Tensor, alpha: float, closed: bool) -> torch.Tensor:
     """[n, C] pheromone^alpha * eta^beta, up to a factor per row that keeps it within floats' range."""
+    if alpha == 1:
+        return scores.mul_(desire)
     if closed:  # what may not be chosen must not set the scale
         scores.mul_(desire > 0)
     scores.div_(scores.amax(1, keepdim=True).clamp_(min=_TINY))
     if alpha == 0:
         scores.sign_()
-    elif alpha != 1:
+    else:
         scores.pow_(alpha)
     return scores.mul_(desire)
 
