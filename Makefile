@@ -48,9 +48,12 @@ types: $(STAMP) ## mypy, strict
 check: lint types test ## what continuous integration runs, less the demo
 
 bench: $(STAMP) ## the speed benches; each prints ratios against a named reference
-	@for bench in benches/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+	@for bench in knn overhead store amro_s; do echo "== $$bench"; $(BIN)/python benches/$$bench.py || exit 1; done
+
+stress: $(STAMP) ## twenty to a thousand live tasks at once over eight loopback backends (about 50 minutes)
+	$(BIN)/python benches/stress.py
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help demo install test lint format types check bench clean
+.PHONY: help demo install test lint format types check bench stress clean
