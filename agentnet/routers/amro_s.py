@@ -154,7 +154,7 @@ class AmroSRouter(Encodes, OnlineRouter):
         self.stats = AgentStats.of(rows)
         self._seed = seed if self.seed is None else self.seed
         vectors, group = self._learn_types(rows, seed)
-        weights = self._weights(rows.tasks(), vectors)
+        weights = self._weights(vectors)
         job = fitting.Job(
             outcomes=rows,
             types=group,
@@ -196,7 +196,7 @@ class AmroSRouter(Encodes, OnlineRouter):
         if self._given is not None:
             self._types = self._given
             vectors = self._encode(rows.tasks(), None)
-            return vectors, self._weights(rows.tasks(), vectors).argmax(1)
+            return vectors, self._weights(vectors).argmax(1)
         vectors = super()._encode(rows.tasks(), None)
         self._types, group = fitting.learn_types(rows, vectors, self.types, seed=seed)
         return vectors, group
@@ -278,18 +278,24 @@ class AmroSRouter(Encodes, OnlineRouter):
             return self.mode == "greedy"
         return self.recipe == "agentnet" and self.training is not None
 
-    def _weights(self, tasks: Sequence[Task], vectors: Vectors | None) -> NDArray[np.float64]:
-        texts = [task_text(task) for task in tasks] if self._types.needs_text else [""] * len(tasks)
-        return self._types.weights(texts, vectors)
+    def _weights(self, vectors: Vectors) -> NDArray[np.float64]:
+        """[n, T] task types of encoded tasks."""
+        if self._types.needs_text:
+            weights: NDArray[np.float64] = vectors / vectors.sum(1, keepdims=True, dtype=np.float64)
+            return weights
+        return self._types.weights([""] * len(vectors), vectors)
 
     def _encode(self, tasks: Sequence[Task], vectors: Vectors | None) -> Vectors:
-        if vectors is None and (self._types.needs_text or isinstance(self._types, OneType)):
+        if vectors is None and self._types.needs_text:
+            # The types themselves: a language model is asked once a decision, not for scores and path each.
+            return self._types.weights([task_text(task) for task in tasks]).astype(np.float32)
+        if vectors is None and isinstance(self._types, OneType):
             return np.zeros((len(tasks), 1), np.float32)
         return super()._encode(tasks, vectors)
 
     def score_batch(self, tasks: Sequence[Task], pool: Pool, *, vectors: Vectors | None = None) -> Scores:
         """Every agent's mean score over the query's task types; see `Router.score_batch`."""
-        weights = self._weights(tasks, self._encode(tasks, vectors))
+        weights = self._weights(self._encode(tasks, vectors))
         raw = weights @ self._abilities(pool)
         return Scores(
             agents=pool.names,
@@ -329,7 +335,8 @@ class AmroSRouter(Encodes, OnlineRouter):
         bank = self._bank or self._blank(pool)
         at = bank.nearest(options.cost_weight)
         view = self._views.of(pool, bank, at, self._abilities(pool))
-        weights = self._weights(tasks, vectors)
+        assert vectors is not None  # `route_batch` encodes
+        weights = self._weights(vectors)
         moment = Moment.of([pool.agents[i] for i in view.order], live)
         ability = weights @ view.ability if self.recipe == "paper" else np.ones((1, len(pool)))
         method = self.method
