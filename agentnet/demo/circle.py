@@ -16,8 +16,6 @@ import numpy as np
 
 from agentnet.demo import table
 from agentnet.demo.compare import Board, compare, systems
-from agentnet.demo.embedded import serving
-from agentnet.demo.engine import EmbeddedEngine
 from agentnet.demo.record import TRAINING, record_pool, shipped_traces, training_outcomes
 from agentnet.demo.report import write as write_report
 from agentnet.demo.shared_answers import SharedAnswers
@@ -29,6 +27,8 @@ from agentnet.outcomes.encoders import CachedEncoder, Encoder, make_encoder
 from agentnet.outcomes.table import Outcomes
 from agentnet.routers.base import Router
 from agentnet.routers.registry import make_router
+from agentnet.runtime.embedded.engine import EmbeddedEngine
+from agentnet.runtime.embedded.provider import serving
 from agentnet.runtime.runtime import Runtime
 from agentnet.traces.export import export_pack
 from agentnet.traces.store import TraceStore

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from agentnet.demo.embedded import KEEP, embedded_backend
 from agentnet.errors import InvalidInput
 from agentnet.graphs.agent import Agent, Backend, Shot
 from agentnet.graphs.pool import Pool
 from agentnet.outcomes.encoders import Encoder
 from agentnet.runtime.call import AgentCall, Answer
+from agentnet.runtime.embedded.provider import KEEP, embedded_backend
 from agentnet.runtime.strategies.base import Strategy
 from agentnet.runtime.strategies.program import program
 

@@ -112,13 +112,8 @@ class AmroSRouter(Encodes, OnlineRouter):
             raise InvalidInput(f"setting 'dial' is a number from 0 to 1; got {dial!r}.")
         self.recipe, self.layers, self.join, self.mode, self.types = recipe, layers, join, mode, types
         self.alpha, self.beta, self.rho, self.max_min, self.theta = alpha, beta, rho, max_min, theta
-        self.dial, self.normalise, self.semantic, self.encoder, self.seed = (
-            dial,
-            normalise,
-            semantic,
-            encoder,
-            seed,
-        )
+        self.dial, self.normalise, self.semantic = dial, normalise, semantic
+        self.encoder, self.seed = encoder, seed
         self.method = Method.of(
             recipe, layers=layers, join=join, alpha=alpha, beta=beta, rho=rho, max_min=max_min
         )

@@ -6,13 +6,13 @@ import re
 
 import pytest
 
-from agentnet.demo.embedded import serving
 from agentnet.demo.families import WITH_SPECIALIST
 from agentnet.demo.specialists import NEAREST_SHOTS, all_shots, generalist, nearest_shots, specialists
 from agentnet.errors import InvalidInput
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task_graph import TaskGraph
 from agentnet.outcomes.encoders import HashingEncoder
+from agentnet.runtime.embedded.provider import serving
 from agentnet.runtime.runtime import Runtime
 
 POOL = specialists()

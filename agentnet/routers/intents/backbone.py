@@ -267,7 +267,7 @@ def pick_device(device: str) -> str:
 
 def _gguf_file(base: str) -> Path | None:
     if base == EMBEDDED:
-        weights = import_module("agentnet.demo.weights")  # by name: a floor above this one
+        weights = import_module("agentnet.runtime.embedded.weights")  # by name: a floor above this one
         found: Path = weights.find_model()
         return found
     return Path(base) if base.endswith(".gguf") else None

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentnet.demo.weights import find_model
 from agentnet.errors import InvalidInput, MissingDependency, RouterLoadError
 from agentnet.routers.intents.backbone import AdapterShape, Backbone, by_length
 from agentnet.routers.intents.base import restore_types
 from agentnet.routers.intents.language_model import LanguageModelTypes
+from agentnet.runtime.embedded.weights import find_model
 
 LABELS = ("math", "code", "general")
 Make = Callable[..., Any]

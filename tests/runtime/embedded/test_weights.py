@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agentnet.demo.weights import FILE, INSTALL, find_model
 from agentnet.errors import DataError, MissingDependency
+from agentnet.runtime.embedded.weights import FILE, INSTALL, find_model
 
 
 @pytest.fixture

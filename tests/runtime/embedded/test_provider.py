@@ -4,13 +4,13 @@ from decimal import Decimal
 
 import pytest
 
-from agentnet.demo.embedded import KEEP, MODEL, arguments, embedded_backend, serving
-from agentnet.demo.transcript import Transcript
 from agentnet.errors import BackendError, ContextTooLong, InvalidInput
 from agentnet.graphs.task import Message
 from agentnet.runtime.client import Request
 from agentnet.runtime.clients.litellm_client import LiteLLMClient
 from agentnet.runtime.clients.litellm_module import load
+from agentnet.runtime.embedded.provider import KEEP, MODEL, arguments, embedded_backend, serving
+from agentnet.runtime.embedded.transcript import Transcript
 
 MESSAGES = (Message("system", "You add."), Message("user", "1 + 1"))
 

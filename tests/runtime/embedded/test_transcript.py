@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from agentnet.demo.transcript import Transcript
+from agentnet.runtime.embedded.transcript import Transcript
 
 HEAD = [
     {"role": "system", "content": "You add."},

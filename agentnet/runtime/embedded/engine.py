@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from agentnet.demo.weights import find_model
 from agentnet.errors import AgentnetError, InvalidInput, MissingDependency
+from agentnet.runtime.embedded.weights import find_model
 
 INSTALL = "pip install 'agentnet-routing[demo]'"
 _SCRATCH = 0

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from agentnet.demo.engine import Completion, EmbeddedEngine, EngineError
-from agentnet.demo.transcript import Transcript
 from agentnet.errors import InvalidInput
 from agentnet.graphs.agent import Backend
+from agentnet.runtime.embedded.engine import Completion, EmbeddedEngine, EngineError
+from agentnet.runtime.embedded.transcript import Transcript
 
 if TYPE_CHECKING:
     from litellm.llms.custom_llm import CustomLLM

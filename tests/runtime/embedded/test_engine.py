@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agentnet.demo.engine import Completion, EmbeddedEngine, EngineError, PromptTooLong, Slots
 from agentnet.errors import InvalidInput
+from agentnet.runtime.embedded.engine import Completion, EmbeddedEngine, EngineError, PromptTooLong, Slots
 
 
 async def test_a_completion_holds_text_and_usage(engine, server) -> None:

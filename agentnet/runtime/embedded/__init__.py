@@ -1,0 +1,1 @@
+"""The embedded model: a small language model inside this process, for demos, examples and benches."""
