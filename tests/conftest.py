@@ -1,4 +1,4 @@
-"""Fixtures that several parts need: a PostgreSQL server of our own, data packs, the embedded model, profiles."""
+"""Fixtures that several parts need: a PostgreSQL server, data packs, the embedded model, profiles."""
 
 from __future__ import annotations
 
