@@ -53,8 +53,8 @@ def stack_svgs(images: Sequence[str], *, title: str) -> str:
     )
 
 
-def html_page(title: str, lead: str, parts: Iterable[str]) -> str:
-    """Returns a page that needs no other file; ``parts`` are HTML.
+def html_page(title: str, lead: str, parts: Iterable[str], *, style: str = _STYLE) -> str:
+    """Returns a page that needs no other file; ``parts`` are HTML, ``style`` is CSS.
 
     >>> "<h1>a &amp; b</h1>" in html_page("a & b", "", [])
     True
@@ -62,21 +62,37 @@ def html_page(title: str, lead: str, parts: Iterable[str]) -> str:
     head = escape(clean(title))
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{head}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head>'
         f'<body><main><h1>{head}</h1><p class="soft">{escape(lead)}</p>{"".join(parts)}'
         "</main></body></html>\n"
     )
 
 
-def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def html_table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    strong: Iterable[int] = (),
+    nowrap: bool = False,
+) -> str:
     """Returns an HTML table of plain text.
+
+    Args:
+        head: Names of the columns.
+        rows: Cells, row by row.
+        strong: Numbers of rows that get the class ``strong``.
+        nowrap: Whether the table gets the class ``nowrap``.
 
     >>> "<td>&lt;b&gt;</td>" in html_table(["name"], [["<b>"]])
     True
     """
-    lines = ["<tr>" + "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head) + "</tr>"]
-    lines += ["<tr>" + "".join(f"<td>{escape(clean(str(c)))}</td>" for c in row) + "</tr>" for row in rows]
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+    marked = set(strong)
+    lines = ["<tr>" + "".join(f'<th scope="col">{escape(clean(cell))}</th>' for cell in head) + "</tr>"]
+    for i, row in enumerate(rows):
+        css = ' class="strong"' if i in marked else ""
+        lines.append(f"<tr{css}>" + "".join(f"<td>{escape(clean(str(c)))}</td>" for c in row) + "</tr>")
+    css = ' class="nowrap"' if nowrap else ""
+    return f'<div class="scroll"><table{css}>{"".join(lines)}</table></div>'
 
 
 def to_lines(

@@ -36,14 +36,12 @@ from agentnet.routers.decision import Decision, Scores
 from agentnet.routers.encoding import Encodes, Vectors
 from agentnet.routers.intents.base import OneType, TaskTypes, restore_types
 from agentnet.routers.online import OnlineRouter, Served
-from agentnet.routers.selection import pick_threshold
+from agentnet.routers.selection import FALSE_ALARMS, LOW_END, pick_threshold
 from agentnet.routers.settings import check_at_least, check_choice
 from agentnet.routers.single import training_rows
 from agentnet.routers.stats import AgentStats
 
 Mode = Literal["sample", "greedy"]
-FALSE_ALARMS = 0.02
-_LOW_END = 25.0
 
 
 class AmroSRouter(Encodes, OnlineRouter):
@@ -115,7 +113,7 @@ class AmroSRouter(Encodes, OnlineRouter):
         self.dial, self.normalise, self.semantic = dial, normalise, semantic
         self.encoder, self.seed = encoder, seed
         self.method = Method.of(
-            recipe, layers=layers, join=join, alpha=alpha, beta=beta, rho=rho, max_min=max_min
+            recipe, layers=layers, join=join, alpha=alpha, beta=beta, rho=rho, max_min=max_min, dial=dial
         )
         self.stats = AgentStats.empty()
         self.calibration = Calibration()
@@ -159,7 +157,6 @@ class AmroSRouter(Encodes, OnlineRouter):
             method=self.method,
             unit_cost=self.stats.unit_cost,
             normalise=self.normalise,
-            dial=self.dial,
             theta=self.theta,
             seed=seed,
         )
@@ -256,8 +253,7 @@ class AmroSRouter(Encodes, OnlineRouter):
         method = self.method
         space = PathSpace(tuple(agents), method.layers, stops=method.stops, repeats=method.repeats)
         colony = Colony.start(space, self._types.types, tau0=method.tau0)
-        price = 0.5 if self.recipe == "paper" else self.options.cost_weight
-        dials = (price if self.dial is None else self.dial,)
+        dials = (self.options.cost_weight if method.dial is None else method.dial,)
         return Bank(dials=dials, colonies=(colony,), cost=method.cost, learns_cost=True)
 
     def _blank(self, pool: Pool) -> Bank:
@@ -303,7 +299,7 @@ class AmroSRouter(Encodes, OnlineRouter):
 
     def _set_ability(self, ability: NDArray[np.float64]) -> None:
         self._ability = ability
-        self._low = np.percentile(ability, _LOW_END, axis=1)[:, None] if ability.size else np.zeros((1, 1))
+        self._low = np.percentile(ability, LOW_END, axis=1)[:, None] if ability.size else np.zeros((1, 1))
 
     def _abilities(self, pool: Pool) -> NDArray[np.float64]:
         """[T, A] abilities of the pool's agents; unknown ones are held to the low end of the known."""

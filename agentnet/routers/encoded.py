@@ -19,15 +19,12 @@ from agentnet.routers.base import FitReport
 from agentnet.routers.calibration import fit_calibration, fit_logistic
 from agentnet.routers.decision import Floats
 from agentnet.routers.encoding import Encodes, Vectors
-from agentnet.routers.selection import pick_threshold
+from agentnet.routers.selection import FALSE_ALARMS, LOW_END, pick_threshold
 from agentnet.routers.single import SingleRouter
 
 View = TypeVar("View")
 
-FALSE_ALARMS = 0.02
-"""Most tasks in scope, as a share, that the learned threshold may abstain on."""
 _VIEWS = 8
-_LOW_END = 25.0
 _BELOW_BEST = 0.99
 
 
@@ -160,7 +157,7 @@ class EncodedRouter(Encodes, SingleRouter, Generic[View]):
         Returns:
             [n] scores below ``best``, save where the known agents are poor and the guess is high.
         """
-        low, mean = float(np.percentile(means, _LOW_END)), float(means.mean())
+        low, mean = float(np.percentile(means, LOW_END)), float(means.mean())
         cap = _BELOW_BEST * best
         if not stranger.described or self._prior[0] <= 0:
             least: Floats = np.minimum(low, cap)

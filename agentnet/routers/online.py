@@ -6,15 +6,14 @@ one that is served and swap it in by a single assignment, so that readers never 
 
 from __future__ import annotations
 
-import json
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Self
 
 from agentnet.errors import InvalidInput
+from agentnet.graphs.plain import plain
 from agentnet.routers.base import Router
 from agentnet.routers.decision import Feedback
 
@@ -60,7 +59,7 @@ class Served:
         if feedback.score is None or graph is None:
             raise InvalidInput("only a task that was served and judged can be learned from: give a score.")
         return cls(
-            evidence=_plain(feedback.decision.evidence.to_dict()),
+            evidence=plain(feedback.decision.evidence.to_dict()),
             ran=feedback.ran or tuple(node.id for node in graph.nodes),
             score=feedback.score,
             cost=None if feedback.cost is None else float(feedback.cost),
@@ -138,22 +137,3 @@ class OnlineRouter(Router):
         """Learns from one served task; one that was not judged, or abstained, is ignored."""
         if feedback.score is not None and not feedback.decision.abstained:
             self.learn([Served.of(feedback)])
-
-
-def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns JSON values as a trace would give them back: NaN is None, tuples are lists."""
-    text = json.dumps(value, default=_other)
-    values: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
-    return values
-
-
-def _other(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, Set):
-        return sorted(value)
-    if hasattr(value, "tolist"):  # numpy and torch values, without importing either
-        return value.tolist()
-    return str(value)

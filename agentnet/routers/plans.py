@@ -86,6 +86,14 @@ class Plan:
         )
 
 
+def complete_rows(outcomes: Outcomes) -> NDArray[np.intp]:
+    """Returns the rows on which every agent ran, was judged and left its text: those of `AnswerTable.of`."""
+    if outcomes.response is None:
+        return np.zeros(0, np.intp)
+    given = np.frompyfunc(lambda item: item is not None, 1, 1)(outcomes.response).astype(bool)
+    return np.flatnonzero((given & outcomes.observed).all(1))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class AnswerTable:
     """Recorded answers as integers, on the n rows on which all A agents were run and judged.
@@ -108,12 +116,8 @@ class AnswerTable:
     @classmethod
     def of(cls, outcomes: Outcomes, *, kind: str = "default") -> AnswerTable | None:
         """Reads the table from outcomes; None where too few rows have every agent's text and score."""
-        if outcomes.response is None:
-            return None
-        text = outcomes.response
-        given = np.frompyfunc(lambda item: item is not None, 1, 1)(text).astype(bool)
-        rows = np.flatnonzero((given & outcomes.observed).all(1))
-        if len(rows) < MIN_ROWS:
+        text, rows = outcomes.response, complete_rows(outcomes)
+        if text is None or len(rows) < MIN_ROWS:
             return None
         key = np.full((len(rows), len(outcomes.agents)), -1, np.int32)
         names: dict[str, str] = {}  # short answers recur by the thousand

@@ -9,6 +9,17 @@ from numpy.typing import NDArray
 
 from agentnet.routers.decision import Floats
 
+DIAL_GRID = (0.0, *(round(float(r / (1 + r)), 6) for r in np.logspace(-3, 3, 25)), 1.0)
+"""Settings of the quality-cost dial that are worth telling apart, the same for every router.
+
+In between quality only and cost only, the price w / (1 - w) of the dearest agent's mean cost, in score,
+goes from 0.001 to 1,000, four settings a decade: agents' costs differ by such factors, so an even grid of
+w would put all cheap agents between two of its settings.
+"""
+FALSE_ALARMS = 0.02
+"""Most tasks in scope, as a share, that a learned threshold may abstain on."""
+LOW_END = 25.0
+"""Percentile of the known agents' scores that is their low end: nothing better is expected of a stranger."""
 _TIE = 1e-9
 
 

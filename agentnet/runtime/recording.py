@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, Protocol
 
 from agentnet.errors import StoreError
 from agentnet.graphs.live import Step
+from agentnet.graphs.plain import plain
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task import Task
 from agentnet.routers.decision import Decision
@@ -176,27 +176,6 @@ class Recorder:
             if self.error is None:
                 self.error = told(failure)
                 _log.warning("the trace of run %s is incomplete: %s", self._run_id, self.error)
-
-
-def plain(value: Any) -> Any:
-    """Returns JSON values of what evidence may hold: numpy values, tuples, Decimal; NaN becomes None.
-
-    >>> plain({"a": (1, float("nan")), "b": Decimal("0.1")})
-    {'a': [1, None], 'b': '0.1'}
-    """
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    return str(value)
 
 
 async def flush(store: Any) -> None:

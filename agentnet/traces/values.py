@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
+from agentnet.graphs.plain import plainer
 from agentnet.traces.redact import SECRET, has_secret_name, is_secret_name, scrub
 
 
@@ -59,19 +59,7 @@ class Cleaner:
         return text
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, Set):
-        return sorted(value)
-    if hasattr(value, "tolist"):  # numpy arrays and scalars, without importing numpy
-        return value.tolist()
-    raise TypeError(f"a trace holds plain JSON values; got {type(value).__name__}")
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=plainer)
 
 
 def _walk(value: Any, clean: Callable[[str], str], depth: int = 0) -> Any:
@@ -92,4 +80,4 @@ def _walk(value: Any, clean: Callable[[str], str], depth: int = 0) -> Any:
         }
     if isinstance(value, Sequence):
         return [_walk(item, clean, depth + 1) for item in value]
-    return _walk(_plain(value), clean, depth + 1)
+    return _walk(plainer(value), clean, depth + 1)

@@ -25,7 +25,7 @@ def of_recipe(recipe: Recipe) -> Setup:
     Stops and votes are no part of the simulation: recipe ``agentnet``'s learning is measured here, not its
     trees. Without `fit` its dial stands at 0, so that cost is no part of its deposit.
     """
-    method = Method.of(recipe, layers=3, join=None, alpha=None, beta=None, rho=0.05, max_min=False)
+    method = Method.of(recipe, layers=3, join=None, alpha=None, beta=None, rho=0.05, max_min=False, dial=None)
     common = replace(
         PAPER, rules=method.rules, eta=method.heuristic, alpha=method.alpha, beta=method.beta,
         tau0=method.tau0, cost=method.cost,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,11 @@ def agents_in(batch: Iterable[Served]) -> set[str]:
     return {name for one in batch if reads(one.evidence) for name in one.evidence["agents"]}
 
 
+def _log_rates(dials: Sequence[float]) -> NDArray[np.float64]:
+    rates: NDArray[np.float64] = np.log10([exchange_rate(dial) + 1e-6 for dial in dials])
+    return rates
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bank:
     """One colony per setting of the dial: what a deposit is worth depends on the price of money.
@@ -53,6 +58,11 @@ class Bank:
     number: int = 0
     cost: SystemCost
     learns_cost: bool = False
+    _rates: NDArray[np.float64] = field(init=False, repr=False)
+    """Logarithm of each setting's exchange rate: every route asks for the nearest."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_rates", _log_rates(self.dials))
 
     @property
     def space(self) -> PathSpace:
@@ -66,9 +76,7 @@ class Bank:
 
     def nearest(self, dial: float) -> int:
         """Returns the position of the setting whose exchange rate is nearest."""
-        rate = np.log10(exchange_rate(dial) + 1e-6)
-        rates = np.log10([exchange_rate(each) + 1e-6 for each in self.dials])
-        return int(np.abs(rates - rate).argmin())
+        return int(np.abs(self._rates - _log_rates([dial])).argmin())
 
     def learned(self, batch: Sequence[Served], rules: Rules) -> tuple[Bank, int]:
         """Returns the next snapshot, and how many of the served tasks could be used."""

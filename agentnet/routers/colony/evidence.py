@@ -134,14 +134,22 @@ class Drawn:
 
     def evidence(self, i: int) -> PathEvidence:
         """Returns the evidence of query ``i``."""
-        columns = self.columns[i]
+        from agentnet.routers.colony.walk import chances
+
+        space, columns = self.colony.space, self.columns[i]
         ids = self.graphs.node_ids(columns)
-        position: dict[int, int] = {}
-        hops: list[Hop] = []
-        for s, column in enumerate(columns):
-            if column >= 0:
-                position[s] = len(hops)
-                hops.append(self._hop(i, s, column, ids[s], position))
+        reached = [s for s, column in enumerate(columns) if column >= 0]
+        slots = [space.slots[s] for s in reached]
+        # The first layer has one row: what it comes after is not looked at.
+        rows = [space.row(slot.layer, columns[slot.parent], slot.agreed) for slot in slots]
+        parts = self.weights[i][:, None, None] * self.colony.tau[:, rows]
+        eta = self.eta[min(i, len(self.eta) - 1)]
+        chance = chances(parts.sum(0), eta, columns, space, reached, alpha=self.alpha, beta=self.beta)
+        position = {s: h for h, s in enumerate(reached)}
+        hops = [
+            self._hop(i, s, parts[:, h], chance[h], node=ids[s], parent=position.get(slots[h].parent, -1))
+            for h, s in enumerate(reached)
+        ]
         return PathEvidence(
             types=self.colony.types,
             weights=tuple(float(w) for w in self.weights[i]),
@@ -152,12 +160,11 @@ class Drawn:
             agents=self.colony.space.agents,
         )
 
-    def _hop(self, i: int, s: int, column: int, node: str | None, position: Mapping[int, int]) -> Hop:
+    def _hop(self, i: int, s: int, parts: Floats, chance: Floats, *, node: str | None, parent: int) -> Hop:
+        """The choice of slot s: [T, C] what each type contributes to the pheromone, [C] probabilities."""
         space, slot = self.colony.space, self.colony.space.slots[s]
-        before = self.columns[i][slot.parent] if slot.parent >= 0 else 0
-        row = space.row(slot.layer, before, slot.agreed)
-        parts = self.weights[i][:, None] * self.colony.tau[:, row]
-        chance, eta = self._chances(i, s, parts.sum(0))
+        column = self.columns[i][s]
+        eta = self.eta[min(i, len(self.eta) - 1)]
         order = np.argsort(-chance, kind="stable")
         second = next((int(k) for k in order if k != column and chance[k] > 0), None)
         stop = column == space.stop_column
@@ -165,15 +172,15 @@ class Drawn:
         speed = self.moment.pace if product else self.moment.speed
         return Hop(
             layer=slot.layer + 1,
-            after=None if slot.parent < 0 else space.agents[before],
+            after=None if slot.parent < 0 else space.agents[self.columns[i][slot.parent]],
             agreed=slot.agreed,
             chosen=space.column_label(column),
             node=node,
-            parent=position.get(slot.parent, -1),
+            parent=parent,
             probability=float(chance[column]),
             pheromone=float(parts[:, column].sum()),
             shares=tuple(float(part) for part in parts[:, column]),
-            eta=float(eta[column]),
+            eta=float(eta.max() if stop else eta[column]),
             ability=None if stop or product else float(self.ability[min(i, len(self.ability) - 1), column]),
             room=None if stop else float(self.moment.room[column]),
             speed=None if stop else float(speed[column]),
@@ -181,25 +188,6 @@ class Drawn:
             runner_up=None if second is None else space.column_label(second),
             runner_up_probability=None if second is None else float(chance[second]),
         )
-
-    def _chances(self, i: int, s: int, fused: Floats) -> tuple[Floats, Floats]:
-        """[C] probabilities of the transition rule, and eta with the stop node's."""
-        space = self.colony.space
-        eta = self.eta[min(i, len(self.eta) - 1)]
-        eta = np.append(eta, eta.max()) if space.stops else eta
-        fused = fused.copy()
-        if not space.repeats:
-            parent = space.slots[s].parent
-            while parent >= 0:
-                fused[self.columns[i][parent]] = 0.0
-                parent = space.slots[parent].parent
-        open_ = (fused > 0) & (eta > 0)
-        if not open_.any():
-            return np.zeros_like(fused), eta
-        level = np.where(open_, fused, 0.0) / fused[open_].max()
-        wish = np.where(open_, eta, 0.0) / eta[open_].max()
-        value = np.where(open_, level**self.alpha * wish**self.beta, 0.0)
-        return value / value.sum(), eta
 
 
 def walked(evidence: Mapping[str, Any], ran: Sequence[str]) -> list[Mapping[str, Any]]:

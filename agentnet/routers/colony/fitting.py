@@ -23,12 +23,11 @@ from agentnet.routers.colony.trees import Pooling, choose_pooling, exchange_rate
 from agentnet.routers.colony.warm_start import LEAST, settle, walk_in
 from agentnet.routers.intents.base import OneType, TaskTypes
 from agentnet.routers.intents.head import EncodedTypes, clustered_types
-from agentnet.routers.plans import AnswerTable
+from agentnet.routers.plans import AnswerTable, complete_rows
+from agentnet.routers.selection import DIAL_GRID
 
 Floats = NDArray[np.float64]
 
-DIALS = (0.0, *(round(float(r / (1 + r)), 6) for r in np.logspace(-3, 3, 25)), 1.0)
-"""Settings of the dial that have a colony of their own; between them the nearest exchange rate serves."""
 FEWEST = 20
 """Fewest rows of a task label that make a type; rarer ones become one type."""
 MOST_TYPES = 24
@@ -151,7 +150,6 @@ class Job:
         method: The recipe.
         unit_cost: c of the quality-cost dial.
         normalise: Name of the normaliser by which answers are compared.
-        dial: Setting of the dial after the fit; None chooses.
         theta: Temperature of `settle`.
         seed: Makes it deterministic.
     """
@@ -164,7 +162,6 @@ class Job:
     method: Method
     unit_cost: float
     normalise: str
-    dial: float | None
     theta: float
     seed: int
 
@@ -172,7 +169,7 @@ class Job:
 def train_settled(job: Job) -> Trained:
     """Warm-starts recipe ``agentnet``: every edge gets the pheromone of the best tree through it."""
     outcomes, types, names, abilities = job.outcomes, job.types, job.names, job.abilities
-    layers, unit_cost, dial, seed = job.method.layers, job.unit_cost, job.dial, job.seed
+    layers, unit_cost, dial, seed = job.method.layers, job.unit_cost, job.method.dial, job.seed
     agents = tuple(sorted(outcomes.agents))
     table = AnswerTable.of(outcomes, kind=job.normalise)
     priced = bool(np.isfinite(outcomes.cost).all())
@@ -190,20 +187,20 @@ def train_settled(job: Job) -> Trained:
         group = types[rows]
         fold = stratified_folds([str(t) for t in group], _FOLDS, seed)
         pooled = choose_pooling(
-            table, group, len(names), fold, layers=layers, dials=DIALS, unit_cost=unit_cost
+            table, group, len(names), fold, layers=layers, dials=DIAL_GRID, unit_cost=unit_cost
         )
         sums = pooled.sums
     pooling = pooled.queries if pooled else 0.0
     space = PathSpace(kept, min(layers, len(kept)), stops=True, repeats=False)
     start = Colony.start(space, names)
-    settled = [settle(start, sums, d, unit_cost, pooling=pooling, theta=job.theta) for d in DIALS]
+    settled = [settle(start, sums, d, unit_cost, pooling=pooling, theta=job.theta) for d in DIAL_GRID]
     colonies = tuple(_known(one.colony, agents) for one in settled)
     cost = replace(job.method.cost, usd_ref=unit_cost or None)
-    bank = Bank(dials=DIALS, colonies=colonies, cost=cost)
+    bank = Bank(dials=DIAL_GRID, colonies=colonies, cost=cost)
     if dial is None:
         # The cheapest setting that scores as much as the best single agent, on rows left out.
         known = pooled is not None and priced
-        dial = DIALS[pooled.cheapest(float(np.nanmax(outcomes.mean_score)))] if pooled and known else 0.0
+        dial = DIAL_GRID[pooled.cheapest(float(np.nanmax(outcomes.mean_score)))] if pooled and known else 0.0
     chosen = {"layers": space.layers, "pooling": pooling, "task_types": len(names), "dial": dial}
     scores = tuple(one.score for one in settled)
     return Trained(bank, scores, dial, chosen, pooled.tried if pooled else (), _notes(job, table))
@@ -215,13 +212,6 @@ def _notes(job: Job, table: AnswerTable | None) -> tuple[str, ...]:
     if job.method.join == "chain":
         return ("chains cannot be replayed: the pheromone starts from the agents' abilities",)
     return ("no recorded text of all agents: paths of one agent only",)
-
-
-def complete_rows(outcomes: Outcomes) -> NDArray[np.intp]:
-    """Returns the rows that `AnswerTable.of` keeps: every agent ran, was judged and left its text."""
-    assert outcomes.response is not None
-    given = np.frompyfunc(lambda item: item is not None, 1, 1)(outcomes.response).astype(bool)
-    return np.flatnonzero((given & outcomes.observed).all(1))
 
 
 def _columns(table: AnswerTable, agents: Sequence[str]) -> AnswerTable:
@@ -260,7 +250,8 @@ def _known(colony: Colony, agents: tuple[str, ...]) -> Colony:
 def train_walked(job: Job) -> Trained:
     """Warm-starts recipe ``paper``: ants walk over labelled queries, for each setting of the dial."""
     outcomes, types, names, abilities = job.outcomes, job.types, job.names, job.abilities
-    method, unit_cost, weights, dial = job.method, job.unit_cost, job.weights, job.dial
+    method, unit_cost, weights, dial = job.method, job.unit_cost, job.weights, job.method.dial
+    assert dial is not None  # this recipe has a setting of its own
     layers, repeats = method.layers, method.repeats
     agents = tuple(sorted(outcomes.agents))
     table = AnswerTable.of(outcomes, kind=job.normalise)
@@ -278,7 +269,7 @@ def train_walked(job: Job) -> Trained:
     if table is None:
         # No path can be replayed: the capability prior tau = 1 + A (default, not in paper).
         prior = np.where(space.allowed, 1.0 + abilities.score[:, None, order], 0.0)
-        colonies = tuple(replace(start, tau=prior.copy()) for _ in DIALS)
+        colonies = tuple(replace(start, tau=prior.copy()) for _ in DIAL_GRID)
     else:
         rows = complete_rows(outcomes)
         table = _columns(table, agents)
@@ -290,9 +281,8 @@ def train_walked(job: Job) -> Trained:
                 exchange_rate(d) / usd_ref if usd_ref else 0.0, method.rules,
                 alpha=method.alpha, beta=method.beta, rng=np.random.default_rng(job.seed),
             )
-            for d in DIALS
+            for d in DIAL_GRID
         )  # fmt: skip
-    bank = Bank(dials=DIALS, colonies=colonies, cost=cost)
-    dial = 0.5 if dial is None else dial
+    bank = Bank(dials=DIAL_GRID, colonies=colonies, cost=cost)
     chosen = {"layers": space.layers, "task_types": len(names), "dial": dial}
     return Trained(bank, (), dial, chosen, (), _notes(job, table))

@@ -63,11 +63,6 @@ class Colony:
         fused: Floats = np.einsum("nt,trc->nrc", np.asarray(weights, np.float64), self.tau)
         return fused
 
-    def shared(self) -> Colony:
-        """Returns the colony whose specialists all are the mean matrix: the ablation "one shared matrix"."""
-        mean = np.broadcast_to(self.tau.mean(0), self.tau.shape).copy()
-        return replace(self, tau=mean)
-
     def for_agents(self, agents: Sequence[str]) -> Colony:
         """Returns the colony over other agents, known by name; agents it does not know are average.
 

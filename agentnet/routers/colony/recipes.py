@@ -32,6 +32,7 @@ class Method:
         heuristic: Weights of eta.
         cost: Parts of f_sys.
         tau0: Pheromone of a colony that knows nothing.
+        dial: Setting of the quality-cost dial; None: `fit` chooses it.
     """
 
     layers: int
@@ -43,6 +44,7 @@ class Method:
     heuristic: Heuristic
     cost: SystemCost
     tau0: float
+    dial: float | None
 
     @property
     def repeats(self) -> bool:
@@ -60,6 +62,7 @@ class Method:
         beta: float | None,
         rho: float,
         max_min: bool,
+        dial: float | None,
     ) -> Method:
         """Resolves settings; None takes the recipe's own value.
 
@@ -81,6 +84,7 @@ class Method:
                 heuristic=Heuristic(),
                 cost=SystemCost(),
                 tau0=1.0,
+                dial=0.5 if dial is None else dial,
             )
         return cls(
             layers=layers or 4,
@@ -93,4 +97,5 @@ class Method:
             heuristic=Heuristic(product=True),
             cost=SystemCost(usd=1.0, latency=0.0, load=0.0, cut=False),
             tau0=0.5,
+            dial=dial,
         )

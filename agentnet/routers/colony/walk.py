@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from agentnet.routers.colony.space import PathSpace
 
@@ -72,13 +74,7 @@ def walk(
     place = torch.device(device)
     tau, weights = _to(tau, place).contiguous(), _to(weights, place).contiguous()
     eta, draws = _to(eta, place), _to(draws, place).T.contiguous()
-    # An agent of eta 0 is closed, whatever the exponents.
-    desire = torch.where(eta > 0, eta.pow(beta), 0.0)
-    if space.stops:
-        # Only how agents compare says where to go: when all are busy, stopping is not the better for it.
-        desire = torch.cat([desire, desire.amax(1, keepdim=True)], 1)
-    closed = bool((desire <= 0).any())
-    desire = desire / desire.amax(1, keepdim=True).clamp(min=_TINY)
+    desire, closed = _desire(eta, space, beta)
     n = draws.shape[1]
     size = CHUNK if place.type == "cpu" else max(n, 1)
     # Slot by slot in memory while they are drawn; the caller sees them query by query.
@@ -93,6 +89,52 @@ def walk(
             columns[:, part], probability[:, part],
         )  # fmt: skip
     return Walks(columns.T, probability.T)
+
+
+def chances(
+    fused: NDArray[np.float64],
+    eta: NDArray[np.float64],
+    columns: Sequence[int],
+    space: PathSpace,
+    slots: Sequence[int],
+    *,
+    alpha: float,
+    beta: float,
+) -> NDArray[np.float64]:
+    """Returns [H, C] the probabilities of one query's H choices by the rule of `walk`, in full precision.
+
+    Args:
+        fused: [H, C] the query's pheromone in the rows it stood on.
+        eta: [A] heuristic of the agents.
+        columns: [S] what was drawn in each slot, for what must not come twice.
+        space: Where paths may go.
+        slots: [H] positions of the choices' slots.
+        alpha: Exponent of the pheromone.
+        beta: Exponent of the heuristic.
+
+    Returns:
+        The probabilities; a row of zeros where nothing could be chosen.
+    """
+    scores = torch.tensor(fused)
+    if not space.repeats:
+        drawn = torch.tensor(columns)[:, None]
+        for h, slot in enumerate(slots):
+            _forget_visited(scores[h : h + 1], drawn, space, slot)
+    desire, closed = _desire(torch.tensor(eta)[None], space, beta)
+    scores = _attraction(scores, desire, alpha, closed)
+    found: NDArray[np.float64] = (scores / scores.sum(1, keepdim=True).clamp(min=_TINY)).numpy()
+    return found
+
+
+def _desire(eta: torch.Tensor, space: PathSpace, beta: float) -> tuple[torch.Tensor, bool]:
+    """[n, C] eta^beta, 1 at most, with the stop node's; and whether a column of any query is closed."""
+    # An agent of eta 0 is closed, whatever the exponents.
+    desire = torch.where(eta > 0, eta.pow(beta), 0.0)
+    if space.stops:
+        # Only how agents compare says where to go: when all are busy, stopping is not the better for it.
+        desire = torch.cat([desire, desire.amax(1, keepdim=True)], 1)
+    closed = bool((desire <= 0).any())
+    return desire / desire.amax(1, keepdim=True).clamp(min=_TINY), closed
 
 
 def _walk(
