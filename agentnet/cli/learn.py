@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +22,9 @@ from agentnet.cli.options import (
     with_cache,
 )
 
+if TYPE_CHECKING:
+    from agentnet.routers.base import Router
+
 
 def train(
     router: Annotated[str, typer.Argument(help="Name of a router; `agentnet routers` lists them.")],
@@ -29,6 +34,23 @@ def train(
     device: Device = "auto",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the router, key=value; repeatable.")
+    ] = None,
+    log_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--log-dir",
+            file_okay=False,
+            help="Folder for the training's curves: metrics.jsonl, and TensorBoard files where installed.",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="DIR",
+            file_okay=False,
+            help="Folder of checkpoints: an interrupted training goes on from it, and writes to it.",
+        ),
     ] = None,
 ) -> None:
     """Train a router from a data pack or from your own traces.
@@ -43,9 +65,9 @@ def train(
     made = make_router(router, **parse_settings(settings))
     outcomes = load_outcomes(data)
     with_cache(made)
-    with console(err=True).status(
-        f"fitting {router} on {len(outcomes):,} queries x {len(outcomes.pool)} agents"
-    ):
+    what = f"fitting {router} on {len(outcomes):,} queries x {len(outcomes.pool)} agents"
+    with _bars(what) as progress:
+        _watch(made, progress, log_dir, resume)
         report = made.fit(outcomes, outcomes.pool, seed=seed, device=device)
     made.save(out)
     typer.echo(
@@ -56,6 +78,50 @@ def train(
         typer.echo(f"  {key} = {value}")
     for note in report.notes:
         typer.echo(f"  {note}")
+
+
+def _watch(
+    router: Router, progress: Callable[[str, int, int], None], log_dir: Path | None, resume: Path | None
+) -> None:
+    """Hands progress, log and checkpoints to the router, and says so where it has no use for them."""
+    from agentnet.routers.base import Router as Base
+    from agentnet.routers.gnn.plan import TrainingOptions
+
+    router.use_training(TrainingOptions(progress=progress, log_dir=log_dir, checkpoint=resume))
+    unused = [name for name, value in (("--log-dir", log_dir), ("--resume", resume)) if value is not None]
+    if unused and type(router).use_training is Base.use_training:
+        typer.secho(
+            f"warning: {router.name} trains no network; nothing comes of {' and '.join(unused)}.",
+            fg="yellow",
+            err=True,
+        )
+
+
+@contextmanager
+def _bars(what: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Shows what goes on, with a bar for every training that reports how far it is."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Elapsed(),
+    )
+    with Progress(*columns, console=console(err=True), transient=True) as bars:
+        bars.add_task(what, total=None)
+        tasks = {}
+
+        def report(label: str, done: int, total: int) -> None:
+            if label not in tasks:
+                tasks[label] = bars.add_task(f"  {label}", total=total)
+            bars.update(tasks[label], completed=done, total=total)
+            if done >= total:  # many trainings in a row would fill the screen
+                bars.remove_task(tasks.pop(label))
+
+        yield report
 
 
 def route(

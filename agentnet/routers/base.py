@@ -25,6 +25,7 @@ from agentnet.routers.decision import Decision, Feedback, Scores
 
 if TYPE_CHECKING:
     from agentnet.outcomes.encoders import Encoder
+    from agentnet.routers.gnn.plan import TrainingOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,9 @@ class Router(ABC):
 
     def use_encoder(self, encoder: Encoder) -> None:  # noqa: B027 - optional, not abstract
         """Takes this encoder, for example one shared by several routers; ignored by those that need none."""
+
+    def use_training(self, options: TrainingOptions) -> None:  # noqa: B027 - optional, not abstract
+        """Takes progress, log and checkpoint for the next `fit`; ignored by those that train no network."""
 
     # -- learning ------------------------------------------------------------------------------
     def fit(self, outcomes: Outcomes, pool: Pool, *, seed: int = 0, device: str = "auto") -> FitReport:

@@ -204,3 +204,10 @@ def test_a_place_that_cannot_be_written_is_one_line(cli: Any, pack: Path, knn: P
     assert done.status == 1 and "file" in done.error
     assert cli("train", "random", "--data", pack, "--out", "file").status == 1
     assert Path("file").read_text() == "taken"
+
+
+def test_train_says_where_log_and_checkpoints_do_nothing(cli: Any, pack: Path) -> None:
+    settings = ("--set", "encoder=hash:128", "--set", "k=5", "--log-dir", "log", "--resume", "kept")
+    done = cli("train", "knn", "--data", pack, "--out", "r", *settings)
+    assert done.status == 0 and "knn trains no network; nothing comes of --log-dir and --resume" in done.err
+    assert not Path("log").exists() and not Path("kept").exists()

@@ -75,6 +75,8 @@ class Backbone:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        from agentnet.routers.gnn.training import pick_device
+
         place, options = (str(file.parent), {"gguf_file": file.name}) if file else (base, {})
         try:
             with _no_progress_bars():
@@ -256,13 +258,6 @@ def need(package: str) -> None:
             f"the package {package!r} is needed for task types by a language model; install it with "
             f"`pip install 'agentnet-routing[sft]'`."
         )
-
-
-def pick_device(device: str) -> str:
-    """Returns the torch device that ``auto`` stands for, or the given one."""
-    import torch
-
-    return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _gguf_file(base: str) -> Path | None:

@@ -1,0 +1,1 @@
+"""Neural parts that the graph routers share: training, networks; every module imports torch when used."""
