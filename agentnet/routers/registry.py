@@ -21,13 +21,13 @@ ROUTERS: dict[str, str] = {
     "cascade": "agentnet.routers.cascade:CascadeRouter",
     "vote": "agentnet.routers.vote:VoteRouter",
     "amro_s": "agentnet.routers.amro_s:AmroSRouter",
+    "graph_router": "agentnet.routers.graph_router:GraphRouter",
     "oracle": "agentnet.routers.oracle:OracleRouter",
 }
 """Dotted path of every router's class by its name."""
 
 RESERVED = (
     "agent_router",
-    "graph_router",
     "collective",
     "agp",
     "tcar",
