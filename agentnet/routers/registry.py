@@ -22,12 +22,12 @@ ROUTERS: dict[str, str] = {
     "vote": "agentnet.routers.vote:VoteRouter",
     "amro_s": "agentnet.routers.amro_s:AmroSRouter",
     "graph_router": "agentnet.routers.graph_router:GraphRouter",
+    "agent_router": "agentnet.routers.agent_router:AgentGraphRouter",
     "oracle": "agentnet.routers.oracle:OracleRouter",
 }
 """Dotted path of every router's class by its name."""
 
 RESERVED = (
-    "agent_router",
     "collective",
     "agp",
     "tcar",
