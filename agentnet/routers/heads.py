@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agentnet.outcomes.encoders.threads import torch_threads
 
-_STEPS = 60
+STEPS = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +35,12 @@ class SoftmaxHead:
 
 
 def fit_head(
-    vectors: NDArray[np.float32], labels: NDArray[np.integer[Any]], classes: int, *, strength: float
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    classes: int,
+    *,
+    strength: float,
+    steps: int = STEPS,
 ) -> SoftmaxHead:
     """Fits a head by maximum likelihood with an L2 penalty; deterministic.
 
@@ -44,6 +49,7 @@ def fit_head(
         labels: [n] class of each.
         classes: C.
         strength: Inverse of the penalty: the penalty is |W|^2 / (2 * strength * n).
+        steps: Most iterations of L-BFGS.
     """
     import torch
 
@@ -51,7 +57,7 @@ def fit_head(
     y = torch.from_numpy(np.asarray(labels, np.int64))
     weight = torch.zeros(x.shape[1], classes, requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weight, bias], max_iter=_STEPS, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=steps, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()

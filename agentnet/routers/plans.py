@@ -25,6 +25,10 @@ MIN_ROWS = 20
 class Plan:
     """Stages of agents with their vote weights, and what it scored and cost on the training rows.
 
+    A run ends before a later stage by one of two rules. The majority rule of cascades (``needed`` 0): all
+    agree after the first stage, or later over half of the weight does. A race (``needed`` k): k answers are
+    equal; weights then lie so close to 1 that they only break ties.
+
     >>> plan = Plan((("a", "b"), ("c",)), ((1.0, 1.0), (1.5,)))
     >>> plan.graph().outputs, [e.stop.threshold for e in plan.graph().edges]
     (('a', 'b', 'c'), [1.0, 1.0])
@@ -38,6 +42,8 @@ class Plan:
     """Mean USD per query on the training rows; NaN unknown."""
     stops: tuple[float, ...] = ()
     """Share of the training rows that ended with each stage."""
+    needed: int = 0
+    """Equal answers that end a race; 0 goes by majority."""
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -45,7 +51,9 @@ class Plan:
         return tuple(name for stage in self.stages for name in stage)
 
     def threshold(self, stage: int) -> float:
-        """Share of the weight that must agree to stop before ``stage``: all at first, then over half."""
+        """Share of the weight that must agree to stop before ``stage``."""
+        if self.needed:
+            return min(1.0, (self.needed - 0.5) / sum(sum(weights) for weights in self.weights[:stage]))
         return 1.0 if stage == 1 else 0.5 + 1e-6
 
     def graph(self) -> TaskGraph:
@@ -72,6 +80,7 @@ class Plan:
             "score": self.score,
             "cost": None if np.isnan(self.cost) else self.cost,
             "stops": list(self.stops),
+            "needed": self.needed,
         }
 
     @classmethod
@@ -83,6 +92,7 @@ class Plan:
             score=float(data["score"]),
             cost=float("nan") if data["cost"] is None else float(data["cost"]),
             stops=tuple(data["stops"]),
+            needed=int(data.get("needed", 0)),
         )
 
 
@@ -135,6 +145,11 @@ class AnswerTable:
 
     def measure(self, plan: Plan) -> Plan:
         """Returns the plan with the score, cost and stops it has on these rows; exact, as a run would be."""
+        won, cost, stops = self.replay(plan)
+        return replace(plan, score=float(won.mean()), cost=float(cost.mean()), stops=stops)
+
+    def replay(self, plan: Plan) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[float, ...]]:
+        """Returns a plan's [n] scores and [n] USD, and the share of the rows that ended with each stage."""
         columns = [[self.agents.index(name) for name in stage] for stage in plan.stages]
         n = len(self)
         running = np.ones(n, bool)
@@ -154,7 +169,7 @@ class AnswerTable:
                 stop = running
             stops.append(float(stop.mean()))
             running = running & ~stop
-        return replace(plan, score=float(won.mean()), cost=float(cost.mean()), stops=tuple(stops))
+        return won, cost, tuple(stops)
 
 
 class _Votes:

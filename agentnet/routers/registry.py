@@ -21,6 +21,7 @@ ROUTERS: dict[str, str] = {
     "cascade": "agentnet.routers.cascade:CascadeRouter",
     "vote": "agentnet.routers.vote:VoteRouter",
     "amro_s": "agentnet.routers.amro_s:AmroSRouter",
+    "collective": "agentnet.routers.collective:CollectiveRouter",
     "graph_router": "agentnet.routers.graph_router:GraphRouter",
     "agent_router": "agentnet.routers.agent_router:AgentGraphRouter",
     "oracle": "agentnet.routers.oracle:OracleRouter",
@@ -28,7 +29,6 @@ ROUTERS: dict[str, str] = {
 """Dotted path of every router's class by its name."""
 
 RESERVED = (
-    "collective",
     "agp",
     "tcar",
     "linucb",

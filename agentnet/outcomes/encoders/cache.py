@@ -51,6 +51,8 @@ class CachedEncoder:
         """Texts found so far."""
         self.misses = 0
         """Texts encoded so far."""
+        self._folder = folder
+        self._beside: dict[str, CachedEncoder] = {}
         self._file: Path | None = None
         if folder is not None:
             safe = re.sub(r"[^A-Za-z0-9.-]+", "_", encoder.name)[:60]
@@ -67,6 +69,16 @@ class CachedEncoder:
     def dim(self) -> int:
         """Numbers in a vector."""
         return self._encoder.dim
+
+    def beside(self, encoder: Encoder) -> CachedEncoder:
+        """Returns the cache of another encoder in the same folder; the same object at every call.
+
+        Routers that look at a text in several ways share what each of them has computed.
+        """
+        with self._lock:
+            if encoder.name not in self._beside:
+                self._beside[encoder.name] = CachedEncoder(encoder, self._folder, memory=self._memory)
+            return self._beside[encoder.name]
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Returns [n, dim] float32 unit vectors, computing only those of unknown texts."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agentnet.errors import InvalidInput
 from agentnet.outcomes.encoders.base import Encoder
+from agentnet.outcomes.encoders.form import FormEncoder
 from agentnet.outcomes.encoders.hashing import HashingEncoder
 
 
@@ -14,8 +15,8 @@ def make_encoder(name: str = "minilm") -> Encoder:
 
     Args:
         name: ``minilm`` (all-MiniLM-L6-v2), ``minilm:N`` (N tokens at most), ``minilm:FOLDER`` (weights
-            from there), ``hash`` or ``hash:DIM`` (no model), ``st:MODEL`` (sentence-transformers) or
-            ``litellm:MODEL``.
+            from there), ``hash`` or ``hash:DIM`` (no model), ``form`` (what a text looks like), ``st:MODEL``
+            (sentence-transformers) or ``litellm:MODEL``.
 
     Raises:
         InvalidInput: there is no such encoder.
@@ -28,6 +29,8 @@ def make_encoder(name: str = "minilm") -> Encoder:
         if rest and not rest.isdigit():
             raise InvalidInput(f"write hash:DIM with a whole number, such as hash:256; got {name!r}.")
         return HashingEncoder(int(rest)) if rest else HashingEncoder()
+    if name == "form":
+        return FormEncoder()
     if kind == "minilm":
         from agentnet.outcomes.encoders.minilm import MiniLMEncoder
 
@@ -39,5 +42,6 @@ def make_encoder(name: str = "minilm") -> Encoder:
 
         return SentenceTransformerEncoder(rest) if kind == "st" else LiteLLMEncoder(rest)
     raise InvalidInput(
-        f"no encoder {name!r}; there are minilm, minilm:FOLDER, hash, hash:DIM, st:MODEL and litellm:MODEL."
+        f"no encoder {name!r}; there are minilm, minilm:FOLDER, hash, hash:DIM, form, st:MODEL and "
+        "litellm:MODEL."
     )
