@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.bench import metrics
-from agentnet.bench.protocol import Point
+from agentnet.bench.points import Point
 
 Floats = NDArray[np.float64]
 

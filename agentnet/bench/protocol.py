@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.bench import metrics
 from agentnet.bench.evaluate import BestSingle, Evaluation, evaluate
+from agentnet.bench.points import Picked, Point, by_budget, pick
 from agentnet.bench.scoring import Scorer
 from agentnet.graphs.answers import normalise
 from agentnet.outcomes.encoders import Encoder, task_text
@@ -35,10 +35,6 @@ w would put all cheap agents between two of its settings.
 RANDOMISED = frozenset({"random", "kmeans"})
 """Routers whose choices depend on the seed; for the others it decides at most which rows tune them."""
 FOLDS = 5
-NEAR = 0.01
-"""One point: the second operating point may score this much less than the best single agent."""
-BUDGETS = 15
-"""Points of a curve by budget."""
 _CHUNK = 512
 Progress = Callable[[str], None]
 
@@ -67,31 +63,6 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Point:
-    """One setting of the dial on one set of rows.
-
-    Attributes:
-        cost_weight: The setting; NaN where every fold has its own.
-        scores: [n] per query.
-        costs: [n] USD per query; NaN unknown.
-    """
-
-    cost_weight: float
-    scores: NDArray[np.float64]
-    costs: NDArray[np.float64]
-
-    @property
-    def score(self) -> float:
-        """Mean score."""
-        return float(self.scores.mean())
-
-    @property
-    def cost(self) -> float:
-        """Mean USD; NaN once any is unknown."""
-        return float(self.costs.mean())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class RouterRun:
     """One router fitted under one seed.
 
@@ -103,7 +74,8 @@ class RouterRun:
         matched: The operating point that cross-validation on train and val chose: the cheapest setting that
             scores at least as much there as the best single agent, or else the one that scores most; None
             where costs are unknown.
-        near: The same with a score of at most `NEAR` less than the best single agent's.
+        near: The same with a score of at most one point less than the best single agent's.
+        double: The setting that scored most there at no more than twice the best single agent's cost.
         budgets: The curve by budget (see `by_budget`); empty where costs are unknown.
     """
 
@@ -113,6 +85,7 @@ class RouterRun:
     curve: tuple[Point, ...]
     matched: Point | None
     near: Point | None = None
+    double: Point | None = None
     budgets: tuple[Point, ...] = ()
 
 
@@ -164,7 +137,7 @@ class Lab:
         test = outcomes.split("test")
         runs: list[RouterRun] = []
         inner: tuple[Point, ...] = ()
-        picked: tuple[int, int] | None = None
+        picked: Picked | None = None
         for seed in seeds:
             self.progress(f"{entry.label}, seed {seed}")
             router, chosen = self.fit(name, outcomes, seed=seed, settings=given)
@@ -179,11 +152,12 @@ class Lab:
             )
             if not runs and name != "oracle":
                 inner = self.inner(name, inside, seed=seed, settings=chosen if given is None else given)
-                picked = pick(inner, float(np.nanmax(inside.mean_score)))
+                picked = pick(inner, *best_inside(inside))
             curve = self.curve(router, test, seed=seed)
-            matched, near = (curve[picked[0]], curve[picked[1]]) if picked else (None, None)
+            matched, near, double = (None if at is None else curve[at] for at in picked or (None,) * 3)
+            budgets = by_budget(curve, inner)
             runs.append(
-                RouterRun(entry.label, seed, evaluation, curve, matched, near, by_budget(curve, inner))
+                RouterRun(entry.label, seed, evaluation, curve, matched, near, double, budgets=budgets)
             )
         return runs
 
@@ -204,8 +178,8 @@ class Lab:
 
     def match(
         self, name: str, inside: Outcomes, *, seed: int, settings: Mapping[str, Any] | None = None
-    ) -> tuple[int, int] | None:
-        """Returns the indices into `DIAL` of both operating points, by cross-validation on the given rows.
+    ) -> Picked | None:
+        """Returns the indices into `DIAL` of the operating points, by cross-validation on the given rows.
 
         Args:
             name: The router.
@@ -213,9 +187,7 @@ class Lab:
             seed: Deals the folds.
             settings: Hyper-parameters to keep; None lets every fold choose its own.
         """
-        return pick(
-            self.inner(name, inside, seed=seed, settings=settings), float(np.nanmax(inside.mean_score))
-        )
+        return pick(self.inner(name, inside, seed=seed, settings=settings), *best_inside(inside))
 
     def inner(
         self, name: str, inside: Outcomes, *, seed: int, settings: Mapping[str, Any] | None = None
@@ -258,57 +230,10 @@ def seeds_for(what: str | Entry, seeds: int) -> Sequence[int]:
     return range(seeds) if entry.randomised else range(1)
 
 
-def pick(inner: Sequence[Point], target: float) -> tuple[int, int] | None:
-    """Returns the indices of both operating points on a cross-validated curve; None without costs.
-
-    Args:
-        inner: A point per dial setting.
-        target: Mean score of the best single agent on the same rows.
-    """
-    scores = [float(point.scores.mean()) for point in inner]
-    costs = [float(point.costs.mean()) for point in inner]
-    if np.isnan(costs).any():
-        return None
-
-    def cheapest(least: float) -> int:
-        good = [i for i in range(len(inner)) if scores[i] >= least - 1e-9]
-        return min(good, key=costs.__getitem__) if good else int(np.argmax(scores))
-
-    return cheapest(target), cheapest(target - NEAR)
-
-
-def by_budget(curve: Sequence[Point], inner: Sequence[Point]) -> tuple[Point, ...]:
-    """Returns what a user gets who names a budget: `BUDGETS` of them, from the cheapest to the best.
-
-    The upper hull of the cross-validated curve says which settings of the dial are worth using and in
-    which mix they spend the budget; the mix is then scored on the rows of ``curve``. Nothing is read off
-    these rows.
-
-    Args:
-        curve: A point per dial setting, on the rows to score.
-        inner: The same settings, cross-validated on other rows; empty gives no curve.
-    """
-    at = {(point.cost, point.score): i for i, point in reversed(list(enumerate(inner)))}
-    if not at or any(np.isnan(cost) for cost, _ in at):
-        return ()
-    hull = metrics.hull(list(at))
-    used = [at[pair] for pair in hull]
-    costs = [cost for cost, _ in hull]
-    even = np.linspace if costs[0] <= 0 else np.geomspace
-    points = []
-    for budget in even(costs[0], costs[-1], BUDGETS) if len(hull) > 1 else costs:
-        place = float(np.interp(budget, costs, np.arange(len(costs))))
-        low = min(int(place), len(costs) - 1)
-        high, share = min(low + 1, len(costs) - 1), place - low
-        a, b = curve[used[low]], curve[used[high]]
-        points.append(
-            Point(
-                float("nan"),
-                (1 - share) * a.scores + share * b.scores,
-                (1 - share) * a.costs + share * b.costs,
-            )
-        )
-    return tuple(points)
+def best_inside(inside: Outcomes) -> tuple[float, float]:
+    """Returns mean score and mean USD (NaN unknown) of the agent that scores most on these rows."""
+    best = int(np.nanargmax(inside.mean_score))
+    return float(inside.mean_score[best]), float(inside.cost[:, best].mean())
 
 
 def compact(outcomes: Outcomes) -> Outcomes:
@@ -349,8 +274,6 @@ def merge(runs: Sequence[RouterRun], order: Sequence[str]) -> RouterRun:
         weight = weights.pop() if len(weights) == 1 else float("nan")
         return Point(weight, joined([p.scores for p in parts]), joined([p.costs for p in parts]))
 
-    matched = [run.matched for run in runs if run.matched is not None]
-    near = [run.near for run in runs if run.near is not None]
     parts = [run.evaluation for run in runs]
     best = [part.best_single for part in parts if part.best_single is not None]
     names = list(dict.fromkeys(item.agent for item in best))
@@ -370,11 +293,21 @@ def merge(runs: Sequence[RouterRun], order: Sequence[str]) -> RouterRun:
         oracle=float(np.average([part.oracle for part in parts], weights=[len(part.rows) for part in parts])),
     )
     curve = tuple(point([run.curve[i] for run in runs]) for i in range(len(first.curve)))
-    matched_point, near_point = (
-        point(picked) if len(picked) == len(runs) else None for picked in (matched, near)
+
+    def picked(found: Sequence[Point | None]) -> Point | None:
+        known = [item for item in found if item is not None]
+        return point(known) if len(known) == len(runs) else None
+
+    return RouterRun(
+        first.name,
+        first.seed,
+        evaluation,
+        curve,
+        matched=picked([run.matched for run in runs]),
+        near=picked([run.near for run in runs]),
+        double=picked([run.double for run in runs]),
+        budgets=_join_budgets(runs, point),
     )
-    budgets = _join_budgets(runs, point)
-    return RouterRun(first.name, first.seed, evaluation, curve, matched_point, near_point, budgets)
 
 
 def _join_budgets(runs: Sequence[RouterRun], point: Callable[[Sequence[Point]], Point]) -> tuple[Point, ...]:

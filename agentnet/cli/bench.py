@@ -19,7 +19,7 @@ def root() -> None:
 
 @app.command("run")
 def run(
-    suite: Annotated[str, typer.Argument(help="Name of a suite: routing, paths.")],
+    suite: Annotated[str, typer.Argument(help="Name of a suite: routing, paths, onboarding, kgqa.")],
     data: Annotated[
         list[str], typer.Option("--data", help="A data pack's folder, or a folder of packs; repeatable.")
     ],
@@ -34,6 +34,29 @@ def run(
     simulated: Annotated[
         bool, typer.Option("--simulated/--no-simulated", help="Suite paths: run its simulated part too.")
     ] = True,
+    rows: Annotated[
+        str, typer.Option("--rows", help="Suites routing, onboarding: auto, test or cross-fitted.")
+    ] = "auto",
+    counted_by: Annotated[
+        str | None,
+        typer.Option(
+            "--counted-by",
+            help="Suite onboarding: the router that finds which agents count on the test rows, for all "
+            "routers; default: each its own, which costs many fits.",
+        ),
+    ] = None,
+    traces: Annotated[
+        str | None, typer.Option("--traces", help="Suite kgqa: URL of the database of recorded runs.")
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record/--no-record", help="Suite kgqa: ask what is not recorded yet.")
+    ] = True,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Suite kgqa: GGUF file of the embedded model.")
+    ] = None,
+    ablations: Annotated[
+        bool, typer.Option("--ablations/--no-ablations", help="Suite kgqa: run the ablations too.")
+    ] = True,
 ) -> None:
     """Run a benchmark suite; writes results.json and a self-contained report.html.
 
@@ -41,6 +64,8 @@ def run(
     """
     from agentnet.bench.suites import run_suite
 
+    given = {"traces": traces, "record": record, "model": model, "ablations": ablations}
+    usual = {"traces": None, "record": True, "model": None, "ablations": True}
     run_suite(
         suite,
         data=data,
@@ -53,4 +78,7 @@ def run(
         encoder=encoder,
         cache=cache_folder(),
         simulated=simulated,
+        rows=rows,
+        counted_by=counted_by,
+        recording={name: value for name, value in given.items() if value != usual[name]},
     )

@@ -7,7 +7,7 @@ import pytest
 
 from agentnet.bench import metrics
 from agentnet.bench.curves import NEARBY, Curve, compare, simultaneous
-from agentnet.bench.protocol import BUDGETS, Point, by_budget
+from agentnet.bench.points import BUDGETS, Point, by_budget
 
 N = 400
 

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from agentnet.bench.suites import paths, run_suite
-from agentnet.bench.suites.paths_report import markdown_comparisons, write_report
+from agentnet.bench.suites.compared import markdown_comparisons
+from agentnet.bench.suites.paths_report import write_report
 from agentnet.errors import DataError, InvalidInput, UnknownRouter
 from agentnet.graphs.agent import Agent
 from agentnet.graphs.pool import Pool

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from agentnet.bench.evaluate import evaluate
+from agentnet.bench.points import Point, pick
 from agentnet.bench.protocol import DIAL, FOLDS, Lab, compact, seeds_for
 from agentnet.outcomes.encoders import CachedEncoder, HashingEncoder
 from agentnet.outcomes.table import Outcomes
@@ -113,6 +114,21 @@ def test_the_operating_point_costs_least_of_those_good_enough(lab: Lab, table: O
     (run,) = lab.run("best_single", table, seeds=[0], timed=False)
     assert run.matched is not None and run.matched.cost_weight == DIAL[at[0]]
     assert run.near is not None and run.near.cost_weight == DIAL[at[1]] and run.near.cost <= run.matched.cost
+    assert at.double is not None and run.double is not None
+    assert run.double.cost_weight == DIAL[at.double]
     unknown = replace(inside, cost=np.full(inside.cost.shape, np.nan))
     assert lab.match("best_single", unknown, seed=0) is None
     assert FOLDS == 5
+
+
+def test_the_point_within_twice_the_cost_scores_most_of_what_it_may_pay() -> None:
+    def point(weight: float, score: float, cost: float) -> Point:
+        return Point(weight, np.array([score]), np.array([cost]))
+
+    curve = [point(0, 0.9, 5.0), point(0.2, 0.8, 3.9), point(0.5, 0.8, 3.0), point(1, 0.5, 1.0)]
+    found = pick(curve, 0.7, 2.0)
+    assert found == (2, 2, 2)
+    assert pick(curve, 0.7, 2.5) == (2, 2, 0)  # exactly twice is still paid
+    assert pick(curve, 0.95, 0.1) == (0, 0, 3)  # nothing is within the budget: the cheapest
+    assert pick(curve, 0.7) == (2, 2, None)
+    assert pick([point(0, 0.9, float("nan"))], 0.7, 2.0) is None

@@ -12,6 +12,10 @@ from agentnet.errors import DataError, InvalidInput, UnknownRouter
 from agentnet.outcomes.packs import save_pack
 from agentnet.outcomes.table import Outcomes
 
+BASELINES = (
+    "random", "cheapest", "best_single", "knn", "kmeans", "task_best", "cascade", "vote", "oracle"
+)  # fmt: skip
+
 
 @pytest.fixture
 def pack(tmp_path: Path, table: Outcomes) -> Path:
@@ -24,7 +28,7 @@ def run(pack: Path, out: Path, *routers: str, console: Console | None = None) ->
     return run_suite(
         "routing",
         data=[str(pack)],
-        routers=routers or None,
+        routers=routers or BASELINES,
         seeds=2,
         out=out,
         command="agentnet bench run routing --data packs/tiny",
@@ -48,9 +52,7 @@ def test_the_suite_writes_results_and_a_page_drawn_from_them(pack: Path, tmp_pat
     assert [part["split"] for part in tiny["parts"]] == ["test", "cross-fitted"]
     for part, n in zip(tiny["parts"], (30, 150), strict=True):
         rows = {row["router"]: row for row in part["routers"]}
-        assert set(rows) == {
-            "random", "cheapest", "best_single", "knn", "kmeans", "task_best", "cascade", "vote", "oracle"
-        }  # fmt: skip
+        assert tuple(rows) == BASELINES
         assert part["n"] == n
         for row in rows.values():
             assert len(row["per_query"]) == n
@@ -66,6 +68,21 @@ def test_the_suite_writes_results_and_a_page_drawn_from_them(pack: Path, tmp_pat
         assert rows["cheapest"]["collapsed"] and not rows["random"]["collapsed"]
         assert set(rows["knn"]["versus"]) == {"kmeans"} and set(rows["vote"]["versus"]) == {"knn", "kmeans"}
         assert rows["knn"]["matched"]["cost_save"] <= 1
+        for row in rows.values():
+            if row["router"] != "oracle":
+                low, high = row["double"]["perf_gain_ci"]
+                assert low <= row["double"]["perf_gain"] <= high
+                low, high = row["near"]["cost_save_ci"]
+                assert low <= row["near"]["cost_save"] <= high
+                assert row["double"]["times_cost"] <= 2.4  # twice on train and val
+        assert rows["cascade"]["area"]["settings"]["aiq"] == pytest.approx(rows["cascade"]["aiq"], abs=1e-3)
+        assert "versus" not in rows["cascade"]["area"]["settings"]
+        assert set(rows["random"]["matched"]["versus"]) == {"knn", "kmeans", "task_best", "cascade", "vote"}
+        assert rows["knn"]["matched"]["versus"] == {}
+        difference = rows["knn"]["area"]["budgets"]["versus"]
+        assert difference["ci"][0] <= difference["difference"] <= difference["ci"][1]
+        assert part["comparisons"] == []
+        assert part["plain_vote"]["members"] == 3 and part["plain_vote"]["times_cost"] > 1
     page = (out / "report.html").read_text()
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
     assert page.count("<svg") >= 2 and "tiny, cross-fitted" in page and "cascade: share per agent" in page

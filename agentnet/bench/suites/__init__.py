@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,12 @@ from agentnet.errors import InvalidInput
 if TYPE_CHECKING:
     from rich.console import Console
 
-SUITES = {"routing": "agentnet.bench.suites.routing", "paths": "agentnet.bench.suites.paths"}
+SUITES = {
+    "routing": "agentnet.bench.suites.routing",
+    "paths": "agentnet.bench.suites.paths",
+    "onboarding": "agentnet.bench.suites.onboarding",
+    "kgqa": "agentnet.bench.suites.kgqa",
+}
 
 
 def run_suite(
@@ -28,6 +33,9 @@ def run_suite(
     encoder: str = "minilm",
     cache: Path | None = None,
     simulated: bool = True,
+    rows: str = "auto",
+    counted_by: str | None = None,
+    recording: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Runs a suite and writes ``results.json`` and ``report.html`` into ``out``.
 
@@ -43,15 +51,31 @@ def run_suite(
         encoder: Text encoder of all routers.
         cache: Folder in which encodings are kept; None keeps them in memory.
         simulated: Whether suite ``paths`` runs its simulated part too.
+        rows: Rows that suites ``routing`` and ``onboarding`` evaluate:
+            ``"test"``, ``"cross-fitted"`` or ``"auto"``.
+        counted_by: Router that finds which agents count in suite ``onboarding``, on the test rows; None lets
+            every router find its own.
+        recording: Settings of suite ``kgqa``: ``traces``, ``record``, ``model``, ``ablations``.
 
     Raises:
-        InvalidInput: there is no such suite, or it has no simulated part to leave out.
+        InvalidInput: there is no such suite, or it has no simulated part to leave out or no choice of rows.
     """
     if name not in SUITES:
         raise InvalidInput(f"no suite {name!r}; there are: {', '.join(SUITES)}.")
     if not simulated and name != "paths":
         raise InvalidInput(f"suite {name!r} has no simulated part; only 'paths' has.")
-    further = {} if simulated else {"simulated": False}
+    if rows != "auto" and name not in ("routing", "onboarding"):
+        raise InvalidInput(f"suite {name!r} has no choice of rows; only 'routing' and 'onboarding' have.")
+    further: dict[str, Any] = {} if simulated else {"simulated": False}
+    if rows != "auto":
+        further["rows"] = rows
+    if counted_by and name != "onboarding":
+        raise InvalidInput(f"suite {name!r} counts no agents; only 'onboarding' does.")
+    if counted_by:
+        further["counted_by"] = counted_by
+    if recording and name != "kgqa":
+        raise InvalidInput(f"suite {name!r} records nothing; only 'kgqa' takes {', '.join(recording)}.")
+    further |= recording or {}
     results: dict[str, Any] = import_module(SUITES[name]).run(
         data=data,
         routers=routers,

@@ -6,24 +6,21 @@ answer, and the weighted vote over the answers of those that ran is what a live 
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentnet.bench.curves import Curve, compare
-from agentnet.bench.evaluate import SCHEMA_VERSION
 from agentnet.bench.files import write_json
-from agentnet.bench.protocol import Entry, Lab, RouterRun
-from agentnet.bench.suites.paths_report import print_comparisons, write_report
-from agentnet.bench.suites.routing import ROUTERS, measure, pack_folders
+from agentnet.bench.protocol import Entry, Lab
+from agentnet.bench.suites.common import finish, header, load_recorded, make_lab, pack_folders, pack_head
+from agentnet.bench.suites.compared import RULES, comparisons, print_comparisons
+from agentnet.bench.suites.entries import entries_of as chosen_entries
+from agentnet.bench.suites.paths_report import write_report
+from agentnet.bench.suites.routing import ROUTERS, measure
 from agentnet.bench.suites.routing_report import print_table
 from agentnet.bench.suites.routing_table import make_part
 from agentnet.errors import DataError
-from agentnet.outcomes.encoders import CachedEncoder, make_encoder
-from agentnet.outcomes.packs import load_outcomes
 from agentnet.outcomes.table import Outcomes
-from agentnet.routers.registry import router_class
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,12 +47,6 @@ SHORT_CASCADE = Entry("cascade of three", "cascade", {"stages": 2})
 ENTRIES = (*(Entry.of(name) for name in ROUTERS), SHORT_CASCADE, *OURS)
 RIVALS = ("cascade", "knn", "kmeans", SHORT_CASCADE.label)
 """Curves with which ours are compared."""
-RULES = {
-    "settings": "every setting of the dial is a point of the curve, good or bad",
-    "budgets": "the curve by budget: which settings to use, and in which mix, cross-validation on train and "
-    "val decided for each budget",
-}
-"""The two curves of a router that are compared; the same rule for ours and the rival's."""
 
 
 def run(
@@ -77,35 +68,19 @@ def run(
     """
     entries = entries_of(routers)
     folders = pack_folders(data)
-    plain = make_encoder(encoder)
-    lab = Lab(CachedEncoder(plain, cache), plain)
-    results: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
-        "suite": "paths",
-        "kind": "replayed",
-        "command": command,
-        "seeds": seeds,
-        "encoder": encoder,
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+    lab = make_lab(encoder, cache)
+    results = header("paths", command=command, seeds=seeds, encoder=encoder) | {
         "entries": [
             {"label": e.label, "router": e.router, "settings": dict(e.settings or {})} for e in entries
         ],
         "rules": RULES,
-        "packs": [],
         "simulated": None,
     }
     for folder in folders:
-        outcomes = load_outcomes(folder)
-        if outcomes.kind == "label":
-            raise DataError(f"{folder} holds labels, not outcomes; evaluate it with `agentnet evaluate`.")
+        outcomes = load_recorded(folder)
         if outcomes.response is None:
             raise DataError(f"{folder} holds no recorded texts, so paths cannot be replayed on it.")
-        pack: dict[str, Any] = {
-            "name": folder.name,
-            "n": len(outcomes),
-            "agents": list(outcomes.agents),
-            "parts": [],
-        }
+        pack = pack_head(folder, outcomes)
         results["packs"].append(pack)
         for part in run_pack(folder.name, outcomes, entries, seeds, lab, progress):
             pack["parts"].append(part)
@@ -115,13 +90,13 @@ def run(
         results["simulated"] = run_simulated(seeds, progress)
         write_json(out / "results.json", results)
     write_report(results, out / "report.html")
-    if console:
-        for pack in results["packs"]:
-            for part in pack["parts"]:
-                print_table(pack["name"], part, console)
-                print_comparisons(part, console)
-        console.print(f"results: {out / 'results.json'}\nreport:  {out / 'report.html'}", highlight=False)
+    finish(results, out, console, _show)
     return results
+
+
+def _show(pack: str, part: Mapping[str, Any], console: Console) -> None:
+    print_table(pack, part, console)
+    print_comparisons(part, console)
 
 
 def entries_of(names: Sequence[str] | None) -> list[Entry]:
@@ -130,13 +105,7 @@ def entries_of(names: Sequence[str] | None) -> list[Entry]:
     >>> [entry.label for entry in entries_of(["knn", "amro_s paper"])]
     ['knn', 'amro_s paper']
     """
-    wanted: dict[str, Entry] = {}
-    for name in names or [entry.label for entry in ENTRIES]:
-        exact = [entry for entry in ENTRIES if entry.label == name]
-        if not exact:
-            router_class(name)  # a wrong name is said before hours of work
-        wanted |= {entry.label: entry for entry in exact or [Entry.of(name)]}
-    return list(wanted.values())
+    return chosen_entries(names or None, ENTRIES)
 
 
 def run_pack(
@@ -145,29 +114,7 @@ def run_pack(
     """All entries on one pack: on its own test split and, where that is small, cross-fitted."""
     ours = [entry.label for entry in entries if entry in OURS]
     for part, runs, rows in measure(name, outcomes, entries, seeds, lab, progress):
-        yield make_part(part, runs, rows) | {"comparisons": comparisons(runs, ours)}
-
-
-def comparisons(runs: Mapping[str, Sequence[RouterRun]], ours: Sequence[str]) -> list[dict[str, Any]]:
-    """Returns every one of our curves against every rival's at equal cost, by each of `RULES`.
-
-    Args:
-        runs: By entry, one per seed.
-        ours: Labels of our entries.
-    """
-    found = []
-    for rule in RULES:
-        curves = {
-            label: Curve.of([run.curve if rule == "settings" else run.budgets for run in group])
-            for label, group in runs.items()
-        }
-        for label in ours:
-            mine = curves[label]
-            for rival in RIVALS:
-                theirs = curves.get(rival)
-                if mine is not None and theirs is not None:
-                    found.append({"rule": rule, "ours": label, "rival": rival, **compare(mine, theirs)})
-    return found
+        yield make_part(part, runs, rows) | {"comparisons": comparisons(runs, ours, RIVALS)}
 
 
 def run_simulated(seeds: int, progress: Console | None, *, queries: int = 20_000) -> dict[str, Any]:

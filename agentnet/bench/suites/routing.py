@@ -1,31 +1,46 @@
-"""Suite ``routing``: every router against strong simple baselines on recorded outcomes (*replayed*)."""
+"""Suite ``routing``: every router against strong simple baselines on recorded outcomes (*replayed*).
+
+Where costs are known and our graph routers run, their curves are also compared with the baselines' at equal
+cost.
+"""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentnet.bench.evaluate import SCHEMA_VERSION
 from agentnet.bench.files import write_json
-from agentnet.bench.protocol import Entry, Lab, Progress, RouterRun, compact, seeds_for
+from agentnet.bench.protocol import Entry, Lab, RouterRun, compact, seeds_for
+from agentnet.bench.suites.common import (
+    Rows,
+    check_rows,
+    check_test_rows,
+    crossed_of,
+    finish,
+    header,
+    load_recorded,
+    make_lab,
+    pack_folders,
+    pack_head,
+    progress_of,
+)
+from agentnet.bench.suites.compared import RULES, comparisons, print_comparisons
+from agentnet.bench.suites.entries import NEURAL, entries_of, registered
+from agentnet.bench.suites.plain_vote import plain_vote
 from agentnet.bench.suites.routing_report import print_table, write_report
 from agentnet.bench.suites.routing_table import make_part
-from agentnet.errors import DataError
-from agentnet.outcomes.encoders import CachedEncoder, make_encoder
-from agentnet.outcomes.packs import load_outcomes
 from agentnet.outcomes.table import Outcomes
-from agentnet.routers.registry import router_class
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 ROUTERS = ("random", "cheapest", "best_single", "knn", "kmeans", "task_best", "cascade", "vote", "oracle")
-SMALL = 500
-"""Packs with fewer test queries are also reported cross-fitted over all queries."""
+KNOWN = (*(Entry.of(name) for name in ROUTERS), *registered(NEURAL))
+"""Entries of a run that names none: the baselines, and the graph routers this version has."""
+RIVALS = ("cascade", "knn", "kmeans")
+"""Curves with which those of the graph routers are compared."""
 
 
 def run(
@@ -39,101 +54,70 @@ def run(
     progress: Console | None = None,
     encoder: str = "minilm",
     cache: Path | None = None,
+    rows: Rows = "auto",
 ) -> dict[str, Any]:
     """Runs the suite; see `agentnet.bench.suites.run_suite`."""
-    names = tuple(dict.fromkeys(routers or ROUTERS))
-    for name in names:
-        router_class(name)  # a wrong name is said before hours of work
+    check_rows(rows)
+    entries = entries_of(routers or None, KNOWN)
     folders = pack_folders(data)
-    plain = make_encoder(encoder)
-    lab = Lab(CachedEncoder(plain, cache), plain)
-    results: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
-        "suite": "routing",
-        "kind": "replayed",
-        "command": command,
-        "seeds": seeds,
-        "encoder": encoder,
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
-        "packs": [],
-    }
+    lab = make_lab(encoder, cache)
+    results = header("routing", command=command, seeds=seeds, encoder=encoder) | {"rules": RULES}
     for folder in folders:
-        outcomes = load_outcomes(folder)
-        if outcomes.kind == "label":
-            raise DataError(f"{folder} holds labels, not outcomes; evaluate it with `agentnet evaluate`.")
-        results["packs"].append(run_pack(folder.name, outcomes, names, seeds, lab, progress))
-        # After each pack: hours of work are not lost with the last one.
-        write_json(out / "results.json", results)
+        outcomes = load_recorded(folder)
+        pack = pack_head(folder, outcomes)
+        results["packs"].append(pack)
+        for part in run_pack(folder.name, outcomes, entries, seeds, lab, progress, rows):
+            pack["parts"].append(part)
+            # After each part: hours of work are not lost with the next one.
+            write_json(out / "results.json", results)
     write_report(results, out / "report.html")
-    if console:
-        for pack in results["packs"]:
-            for part in pack["parts"]:
-                print_table(pack["name"], part, console)
-        console.print(f"results: {out / 'results.json'}\nreport:  {out / 'report.html'}", highlight=False)
+    finish(results, out, console, _show)
     return results
 
 
-def pack_folders(data: Sequence[str]) -> list[Path]:
-    """Returns the folders of the packs: each given folder, or those in it that hold outcomes.
-
-    Raises:
-        DataError: a folder holds no pack with outcomes.
-    """
-    found: list[Path] = []
-    for item in data:
-        root = Path(item)
-        inner = sorted(path.parent for path in root.glob("*/outcomes.parquet"))
-        if (root / "queries.parquet").exists():
-            found.append(root)
-        elif inner:
-            found += inner
-        else:
-            raise DataError(
-                f"{root} holds no data pack (a folder with queries.parquet and outcomes.parquet)."
-            )
-    return found
+def _show(pack: str, part: Mapping[str, Any], console: Console) -> None:
+    print_table(pack, part, console)
+    if part["comparisons"]:
+        print_comparisons(part, console)
 
 
 def run_pack(
-    name: str, outcomes: Outcomes, routers: Sequence[str], seeds: int, lab: Lab, progress: Console | None
-) -> dict[str, Any]:
-    """All routers on one pack: on its own test split and, where that is small, cross-fitted."""
-    measured = measure(name, outcomes, [Entry.of(router) for router in routers], seeds, lab, progress)
-    return {
-        "name": name,
-        "n": len(outcomes),
-        "agents": list(outcomes.agents),
-        "parts": [make_part(part, runs, rows) for part, runs, rows in measured],
-    }
+    name: str,
+    outcomes: Outcomes,
+    entries: Sequence[Entry],
+    seeds: int,
+    lab: Lab,
+    progress: Console | None,
+    rows: Rows = "auto",
+) -> Iterator[dict[str, Any]]:
+    """All entries on one pack: on its own test split and, where that is small, cross-fitted."""
+    ours = [entry.label for entry in entries if entry in NEURAL]
+    for part, runs, scored in measure(name, outcomes, entries, seeds, lab, progress, rows):
+        yield make_part(part, runs, scored) | {
+            "plain_vote": plain_vote(compact(outcomes), crossed=part != "test"),
+            "comparisons": comparisons(runs, ours, RIVALS),
+        }
 
 
 def measure(
-    name: str, outcomes: Outcomes, entries: Sequence[Entry], seeds: int, lab: Lab, progress: Console | None
+    name: str,
+    outcomes: Outcomes,
+    entries: Sequence[Entry],
+    seeds: int,
+    lab: Lab,
+    progress: Console | None,
+    rows: Rows = "auto",
 ) -> Iterator[tuple[str, dict[str, list[RouterRun]], Outcomes]]:
     """Yields, per set of rows, its name, the runs by entry and the rows, as soon as they are there."""
     outcomes = compact(outcomes)
-    n_test = int((outcomes.queries.split == "test").sum())
-    if not n_test:
-        raise DataError(f"{name} has no rows in split 'test'.")
-    parts = {"test": False} | ({"cross-fitted": True} if n_test < SMALL else {})
-    with _progress(progress, name) as say:
+    crossings = crossed_of(rows, check_test_rows(name, outcomes))
+    with progress_of(progress, name) as say:
         lab = replace(lab, progress=say)
         say("encoding")
         # All texts at once: batches of like length are far faster than each router's own.
         lab.encode(outcomes)
-        for part, crossed in parts.items():
+        for crossed in crossings:
+            part = "cross-fitted" if crossed else "test"
             fit = lab.cross_fitted if crossed else lab.run
             runs = {entry.label: fit(entry, outcomes, seeds=seeds_for(entry, seeds)) for entry in entries}
             yield part, runs, outcomes if crossed else outcomes.split("test")
-
-
-@contextmanager
-def _progress(console: Console | None, name: str) -> Iterator[Progress]:
-    """Shows what is being done: live on a terminal, a line per step elsewhere."""
-    if console is None:
-        yield lambda text: None
-    elif console.is_terminal:
-        with console.status(name) as status:
-            yield lambda text: status.update(f"{name}: {text}")
-    else:
-        yield lambda text: console.print(f"{name}: {text}", highlight=False)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentnet.bench import page, plots
+from agentnet.bench.suites.common import markdown, text_table
+from agentnet.bench.suites.compared import compared_section
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,8 +21,11 @@ NOTE = (
     "Replayed from recorded outcomes; intervals are 95% bootstraps over queries, gains are paired. All "
     "selection is on train and val. The first table is quality only (dial 0). * is the operating point that "
     "5-fold cross-validation inside train and val chose: the cheapest setting of the dial that scores at "
-    "least as much there as the best single agent; † allows one point less. AIQ is the mean height of the "
-    "quality-cost hull between the cheapest point and the best single agent's cost. ParetoDist is the "
+    "least as much there as the best single agent; † allows one point less; ‡ is the setting that scored "
+    "most there at no more than twice the best single agent's cost. The plain vote is of the nine agents "
+    "best in training, weighted by the log-odds of their scores. AIQ is the mean height of the quality-cost "
+    "hull between the cheapest point and the best single agent's cost; by budget, of the curve whose mixes "
+    "cross-validation chose, read off no evaluated row. ParetoDist is the "
     "distance to the front of all routers' curves and all single agents. Entropy is that of the agents' "
     "shares of all runs, in bits; a router that always runs the same agent is called collapsed. ECE is the "
     "calibration error. A router beats kNN or k-means only if the whole interval is above zero."
@@ -83,6 +88,31 @@ def _near_save(row: Row) -> str:
     return _number(found.get("cost_save"), ".1%")
 
 
+def _at(point: str, key: str) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        found = row.get(point) or {}
+        return _with_interval(found.get(key), found.get(f"{key}_ci"), "+.1%")
+
+    return text
+
+
+def _area(rule: str) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        found = ((row.get("area") or {}).get(rule) or {}).get("versus")
+        return _with_interval(found["difference"], found["ci"], "+.3f") if found else ""
+
+    return text
+
+
+def _saves_more(row: Row) -> str:
+    """Against the baseline that saves most."""
+    versus = (row.get("matched") or {}).get("versus") or {}
+    if not versus:
+        return ""
+    name, found = min(versus.items(), key=lambda item: float(item[1]["difference"]))
+    return f"{_with_interval(found['difference'], found['ci'], '+.1%')} ({name})"
+
+
 QUALITY: tuple[Column, ...] = (
     ("router", _name),
     ("score [95%]", lambda row: _with_interval(row["score"], row["score_ci"], ".3f")),
@@ -110,6 +140,18 @@ CURVE: tuple[Column, ...] = (
     ("ParetoDist", _get("pareto_distance", ".3f")),
     ("ParetoDist*", _matched("pareto_distance", ".3f")),
 )
+FIXED: tuple[Column, ...] = (
+    ("router", _name),
+    ("CostSave† [95%]", _at("near", "cost_save")),
+    ("PerfGain‡ [95%]", _at("double", "perf_gain")),
+    ("cost‡", lambda row: _number((row.get("double") or {}).get("times_cost"), ".2f")),
+)
+AREA: tuple[Column, ...] = (
+    ("router", _name),
+    ("AIQ over cascade", _area("settings")),
+    ("by budget", _area("budgets")),
+)
+SAVING: tuple[Column, ...] = (("router", _name), ("CostSave* over best baseline", _saves_more))
 BEHAVIOUR: tuple[Column, ...] = (
     ("router", _name),
     ("entropy", _entropy),
@@ -126,9 +168,6 @@ def cells(row: Row, columns: Sequence[Column]) -> list[str]:
 
 def print_table(pack: str, part: Mapping[str, Any], console: Console) -> None:
     """Prints one set of rows as tables that fit on a narrow terminal."""
-    from rich import box
-    from rich.table import Table
-
     best = part["best_single"]
     single = f"best single {best['agent']} {best['score']:.4f}" if best else "no best single agent"
     console.print(
@@ -136,27 +175,40 @@ def print_table(pack: str, part: Mapping[str, Any], console: Console) -> None:
         highlight=False,
         markup=False,
     )
-    for columns in (QUALITY, MONEY, CURVE, BEHAVIOUR):
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for name, _ in columns:
-            table.add_column(name, justify="left" if name == "router" else "right")
-        for row in part["routers"]:
-            table.add_row(*cells(row, columns))
-        console.print(table)
+    for columns in (QUALITY, MONEY, CURVE, FIXED, AREA, SAVING, BEHAVIOUR):
+        rows = [cells(row, columns) for row in part["routers"]]
+        if any(any(row[1:]) for row in rows):
+            console.print(text_table([name for name, _ in columns], rows))
+    if part.get("plain_vote"):
+        console.print(plain_vote_text(part["plain_vote"]), highlight=False, markup=False)
+
+
+def plain_vote_text(found: Row) -> str:
+    """Returns the plain vote's figures in words."""
+    times = found["times_cost"]
+    return (
+        f"plain weighted vote of the top {found['members']}: score {found['score']:.4f}, PerfGain "
+        f"{_with_interval(found['perf_gain'], found['perf_gain_ci'], '+.1%')}"
+        + ("" if times is None else f", {times:.2f} times the best single agent's cost")
+    )
 
 
 def markdown_table(part: Mapping[str, Any]) -> str:
     """Returns one set of rows as a table for the docs."""
-    columns = (*QUALITY, *RIVALS, *MONEY[1:], *CURVE[1:], *BEHAVIOUR[1:])
-    head = [name for name, _ in columns]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(cells(row, columns)) + " |" for row in part["routers"]]
-    return "\n".join(lines)
+    columns = (
+        *QUALITY, *RIVALS, *MONEY[1:], *CURVE[1:], *FIXED[1:], *AREA[1:], *SAVING[1:], *BEHAVIOUR[1:],
+    )  # fmt: skip
+    return markdown([name for name, _ in columns], [cells(row, columns) for row in part["routers"]])
 
 
 def write_report(results: Mapping[str, Any], path: Path) -> None:
     """Writes the page: per pack the tables, the quality-cost curves and the shares per agent."""
-    sections = [part_section(pack["name"], part) for pack in results["packs"] for part in pack["parts"]]
+    sections = []
+    for pack in results["packs"]:
+        for part in pack["parts"]:
+            sections.append(part_section(pack["name"], part))
+            if part.get("comparisons"):
+                sections.append(compared_section(pack["name"], part, results["rules"]))
     page.write_page(
         path,
         title="Routing benchmark",
@@ -173,7 +225,12 @@ def part_section(pack: str, part: Mapping[str, Any]) -> str:
         page.table(
             [name for name, _ in columns], [cells(row, columns) for row in part["routers"]], nowrap=True
         )
-        for columns in ((*QUALITY, *RIVALS), (*MONEY, *CURVE[1:]), BEHAVIOUR)
+        for columns in (
+            (*QUALITY, *RIVALS),
+            (*MONEY, *CURVE[1:]),
+            (*FIXED, *AREA[1:], *SAVING[1:]),
+            BEHAVIOUR,
+        )
     ]
     shares = "".join(
         f"<details><summary>{escape(row['router'])}: share per agent</summary>"
@@ -184,6 +241,11 @@ def part_section(pack: str, part: Mapping[str, Any]) -> str:
         f"{pack}, {part['split']}",
         page.paragraph(f"{part['n']:,} queries; {single}; oracle {part['oracle']:.4f}."),
         *tables,
+        *(
+            [page.paragraph(f"Beside it, {plain_vote_text(vote)}.")]
+            if (vote := part.get("plain_vote"))
+            else []
+        ),
         plots.line_plot(
             _series(part), x_label="USD per 1,000 queries (logarithmic)", y_label="score", log_x=True
         ),

@@ -10,13 +10,23 @@ from numpy.typing import NDArray
 
 from agentnet.bench import metrics
 from agentnet.bench.evaluate import query_row
-from agentnet.bench.protocol import Point, RouterRun
+from agentnet.bench.points import Point
+from agentnet.bench.protocol import RouterRun
+from agentnet.bench.suites.routing_against import against, saved_more
+from agentnet.bench.suites.routing_aiq import areas
 from agentnet.outcomes.table import Outcomes
 
 RIVALS = ("knn", "kmeans")
 """Tuned simple routers; one that does not beat them beyond the interval is reported as not beating them."""
 COLLAPSED = 0.05
 """Bits of selection entropy below which a router is called collapsed."""
+
+BASELINES = ("knn", "kmeans", "task_best", "cascade", "vote")
+"""Simple routers with whose savings all others are compared."""
+OPERATING = ("matched", "near", "double")
+"""Operating points of a run (see `agentnet.bench.points.Picked`)."""
+AIQ_RIVAL = "cascade"
+"""The router whose AIQ all others are compared with."""
 
 Floats = NDArray[np.float64]
 
@@ -46,6 +56,17 @@ def make_part(split: str, runs: Mapping[str, Sequence[RouterRun]], rows: Outcome
         low=min((cost for cost, _ in known), default=0.0),
         high=top,
         rivals={name: _seed_mean(runs[name]) for name in RIVALS if name in runs},
+        baselines={
+            name: {kind: _picked(runs[name], kind) for kind in OPERATING}
+            for name in BASELINES
+            if name in runs
+        },
+        areas=areas(
+            {name: group for name, group in runs.items() if name != "oracle"},
+            AIQ_RIVAL,
+            low=min((cost for cost, _ in known), default=0.0),
+            high=top,
+        ),
     )
     return {
         "split": split,
@@ -65,12 +86,21 @@ class _Table:
     """What the rows of one table share."""
 
     def __init__(
-        self, *, front: list[tuple[float, float]], low: float, high: float, rivals: Mapping[str, Floats]
+        self,
+        *,
+        front: list[tuple[float, float]],
+        low: float,
+        high: float,
+        rivals: Mapping[str, Floats],
+        baselines: Mapping[str, Mapping[str, Sequence[Point]]],
+        areas: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self.front = front
         self.low = low
         self.high = high
         self.rivals = rivals
+        self.baselines = baselines
+        self.areas = areas
 
     def row(self, name: str, runs: Sequence[RouterRun]) -> dict[str, Any]:
         """One router; intervals are paired bootstraps over queries of the seeds' mean."""
@@ -95,6 +125,7 @@ class _Table:
         row["collapsed"] = name != "best_single" and (row["entropy"] or 0.0) < COLLAPSED
         row["versus"] = {} if name == "oracle" else self._versus(name, scores)
         row |= self._against_best(runs, scores, row) if first.best_single else {}
+        row["area"] = self.areas.get(name)
         row["per_query"] = [query_row(item) for item in first.rows]
         return row
 
@@ -122,21 +153,34 @@ class _Table:
             "perf_gain": row["score"] / reference - 1 if reference else None,
             "aiq": metrics.aiq(curve, low=self.low, high=self.high),
             "pareto_distance": None,
-            "matched": None,
-            "near": None,
+            **dict.fromkeys(OPERATING),
         }
         if row["cost_usd"] is not None and self.high:
             found["pareto_distance"] = metrics.pareto_distance(
                 (row["cost_usd"], row["score"]), self.front, max_cost=self.high
             )
-        for name in ("matched", "near"):
-            picked = [point for run in runs if (point := getattr(run, name)) is not None]
-            if picked and len(picked) == len(runs) and self.high:
-                found[name] = self._matched(picked, best)
+        for name in OPERATING:
+            picked = _picked(runs, name)
+            if picked and self.high:
+                found[name] = self._operating(picked, best, _best_cost(runs))
+                found[name]["versus"] = self._saved_more(name, row["router"], picked, _best_cost(runs))
         return found
 
-    def _matched(self, points: Sequence[Point], best: Floats) -> dict[str, Any]:
-        """CostSave at the operating point that cross-validation chose."""
+    def _saved_more(
+        self, name: str, router: str, points: Sequence[Point], best_cost: Floats
+    ) -> dict[str, Any]:
+        """What the router saves more than each baseline, each at its own point of this kind."""
+        if router in BASELINES:
+            return {}
+        costs = np.mean([point.costs for point in points], axis=0)
+        theirs = {rival: by_kind[name] for rival, by_kind in self.baselines.items() if by_kind[name]}
+        return {
+            rival: saved_more(costs, np.mean([point.costs for point in picked], axis=0), best_cost)
+            for rival, picked in theirs.items()
+        }
+
+    def _operating(self, points: Sequence[Point], best: Floats, best_cost: Floats) -> dict[str, Any]:
+        """Score and cost at an operating point that cross-validation chose."""
         scores = np.mean([point.scores for point in points], axis=0)
         cost = float(np.mean([point.cost for point in points]))
         score = float(scores.mean())
@@ -145,10 +189,7 @@ class _Table:
             "cost_weight": None if np.isnan(weight) else weight,
             "score": score,
             "score_ci": list(metrics.bootstrap_ci(scores)),
-            "gain": float((scores - best).mean()),
-            "gain_ci": list(metrics.bootstrap_ci(scores - best)),
-            "cost_usd": cost,
-            "cost_save": metrics.cost_save(cost, self.high),
+            **against(scores, np.mean([point.costs for point in points], axis=0), best, best_cost),
             "pareto_distance": metrics.pareto_distance((cost, score), self.front, max_cost=self.high),
         }
 
@@ -165,6 +206,20 @@ def _best(runs: Sequence[RouterRun]) -> Floats:
         [run.evaluation.best_single.scores for run in runs if run.evaluation.best_single], axis=0
     )
     return best
+
+
+def _best_cost(runs: Sequence[RouterRun]) -> Floats:
+    """[n] USD of the best single agent per query."""
+    cost: Floats = np.mean(
+        [run.evaluation.best_single.costs for run in runs if run.evaluation.best_single], axis=0
+    )
+    return cost
+
+
+def _picked(runs: Sequence[RouterRun], kind: str) -> list[Point]:
+    """The operating point of every run; none where one has none."""
+    found = [point for run in runs if (point := getattr(run, kind)) is not None]
+    return found if len(found) == len(runs) else []
 
 
 def _point(points: Sequence[Point]) -> dict[str, Any]:
