@@ -61,7 +61,9 @@ def outcomes(rng: np.random.Generator, n: int) -> tuple[Outcomes, np.ndarray]:
     score = (rng.random((n, AGENTS)) < rng.random((TOPICS, AGENTS))[topic]).astype(np.float32)
     queries = Queries(
         query_id=np.arange(n).astype(str),
-        text=tuple(f"Which of Lorna {i % 97} and Arun {i % 89} saw Paris before the war? task {i}" for i in range(n)),
+        text=tuple(
+            f"Which of Lorna {i % 97} and Arun {i % 89} saw Paris before the war? task {i}" for i in range(n)
+        ),
         split=np.where(np.arange(n) % 8 == 0, "val", "train"),
         task=tuple(f"topic {t}" for t in topic),
     )

@@ -23,15 +23,11 @@ from agentnet.outcomes.splits import cross_fit
 from agentnet.outcomes.table import Outcomes
 from agentnet.routers.base import RouteOptions, Router
 from agentnet.routers.registry import make_router, router_class
+from agentnet.routers.selection import DIAL_GRID
 from agentnet.routers.settings import setting_types
 
-DIAL = (0.0, *(round(float(r / (1 + r)), 6) for r in np.logspace(-3, 3, 25)), 1.0)
-"""Settings of the quality-cost dial that make a curve, the same for every router.
-
-In between quality only and cost only, the price w / (1 - w) of the dearest agent's mean cost, in score,
-goes from 0.001 to 1,000, four settings a decade: agents' costs differ by such factors, so an even grid of
-w would put all cheap agents between two of its settings.
-"""
+DIAL = DIAL_GRID
+"""Settings of the quality-cost dial that make a curve, the same for every router."""
 RANDOMISED = frozenset({"random", "kmeans"})
 """Routers whose choices depend on the seed; for the others it decides at most which rows tune them."""
 FOLDS = 5
@@ -77,6 +73,7 @@ class RouterRun:
         near: The same with a score of at most one point less than the best single agent's.
         double: The setting that scored most there at no more than twice the best single agent's cost.
         budgets: The curve by budget (see `by_budget`); empty where costs are unknown.
+        drawing: The evidence for the first test row's decision as SVG, where the router draws it.
     """
 
     name: str
@@ -87,6 +84,7 @@ class RouterRun:
     near: Point | None = None
     double: Point | None = None
     budgets: tuple[Point, ...] = ()
+    drawing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +155,17 @@ class Lab:
             matched, near, double = (None if at is None else curve[at] for at in picked or (None,) * 3)
             budgets = by_budget(curve, inner)
             runs.append(
-                RouterRun(entry.label, seed, evaluation, curve, matched, near, double, budgets=budgets)
+                RouterRun(
+                    entry.label,
+                    seed,
+                    evaluation,
+                    curve,
+                    matched,
+                    near,
+                    double,
+                    budgets=budgets,
+                    drawing=None if runs else drawn(router, test),
+                )
             )
         return runs
 
@@ -222,6 +230,11 @@ class Lab:
             parts.append(lab.run(what, fold, seeds=seeds, timed=number == 0))
         ids = outcomes.queries.query_id.tolist()
         return [merge(runs, ids) for runs in zip(*parts, strict=True)]
+
+
+def drawn(router: Router, rows: Outcomes) -> str | None:
+    """Returns the evidence for the decision on the first row as SVG; None where the router draws none."""
+    return router.route(rows.tasks()[0], rows.pool).evidence.to_svg()
 
 
 def seeds_for(what: str | Entry, seeds: int) -> Sequence[int]:
@@ -307,6 +320,7 @@ def merge(runs: Sequence[RouterRun], order: Sequence[str]) -> RouterRun:
         near=picked([run.near for run in runs]),
         double=picked([run.double for run in runs]),
         budgets=_join_budgets(runs, point),
+        drawing=first.drawing,
     )
 
 

@@ -135,6 +135,9 @@ def route(
     context: Context = None,
     cost_weight: CostWeight = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole decision as JSON.")] = False,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", dir_okay=False, help="Draw the evidence into this file.")
+    ] = None,
 ) -> None:
     """Show which agents a trained router would choose for a question. Runs nothing.
 
@@ -143,6 +146,7 @@ def route(
     import json
 
     from agentnet.bench.files import strict
+    from agentnet.errors import InvalidInput
     from agentnet.outcomes.packs import load_agents
     from agentnet.routers.registry import load_router
 
@@ -151,6 +155,11 @@ def route(
     if cost_weight is not None:
         router = router.with_options(cost_weight=cost_weight)
     decision = router.route(read_task(question, context), pool)
+    if svg is not None:
+        drawing = decision.evidence.to_svg()
+        if drawing is None:
+            raise InvalidInput(f"router {router.name!r} draws no evidence; leave out --svg.")
+        svg.write_text(drawing, encoding="utf-8")
     if as_json:
         typer.echo(json.dumps(strict(decision.to_dict()), ensure_ascii=False, indent=1))
     elif explain:

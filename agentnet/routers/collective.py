@@ -269,13 +269,13 @@ class CollectiveRouter(EncodedRouter[ChoiceMaker]):
                 router=self.name,
                 version=self.version,
                 evidence=partial(
-                    self._gather, maker, relations[i], posterior[i], int(arm) if fits[i] else None,
+                    self._gather, task, maker, relations[i], posterior[i], int(arm) if fits[i] else None,
                     options.cost_weight, scores, i,
                 ),
                 calibration_id=scores.calibration_id,
                 expected_score=float(chosen.expected[i]) if fits[i] else None,
             )
-            for i, arm in enumerate(chosen.arms.tolist())
+            for i, (task, arm) in enumerate(zip(tasks, chosen.arms.tolist(), strict=True))
         ]  # fmt: skip
 
     def _plan_graph(self, maker: ChoiceMaker, arm: int) -> TaskGraph:
@@ -292,6 +292,7 @@ class CollectiveRouter(EncodedRouter[ChoiceMaker]):
 
     def _gather(
         self,
+        task: Task,
         maker: ChoiceMaker,
         relations: Vectors,
         posterior: NDArray[np.float64],
@@ -300,14 +301,16 @@ class CollectiveRouter(EncodedRouter[ChoiceMaker]):
         scores: Scores,
         row: int,
     ) -> Evidence:
-        return maker.evidence(self._head.names, relations, posterior, arm, dial, scores.calibrated[row])
+        calibrated = scores.calibrated[row]
+        return maker.evidence(task.text, self._head.names, relations, posterior, arm, dial, calibrated)
 
     def _explain(self, choice: Choice) -> Evidence:
         vectors = choice.vector if choice.vector is not None else self._encode([choice.task], None)[0]
         relations, posterior = self._place(vectors[None])
         maker, _ = self._prepared(choice.pool)
         calibrated = self.calibration.apply(choice.raw)
-        return maker.evidence(self._head.names, relations[0], posterior[0], choice.agent, 0.0, calibrated)
+        names, text = self._head.names, choice.task.text
+        return maker.evidence(text, names, relations[0], posterior[0], choice.agent, 0.0, calibrated)
 
     # -- disk ----------------------------------------------------------------------------------
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -27,6 +27,10 @@ class Evidence:
         """Returns the evidence as JSON values."""
         return asdict(self)
 
+    def to_svg(self) -> str | None:
+        """Returns the evidence as a self-contained drawing; None where there is nothing to draw."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class NoteEvidence(Evidence):

@@ -85,6 +85,12 @@ def test_a_router_that_never_saw_an_agent_learns_of_it_from_probes(
     assert done.status == 2 and "probe queries are in the evaluated split" in done.error
 
 
+def test_a_router_that_draws_nothing_says_so(cli: Any, knn: Path, tmp_path: Path) -> None:
+    done = cli("route", knn, "simmer the onion in butter", "--svg", tmp_path / "why.svg")
+    assert done.status == 2
+    assert "draws no evidence" in done.error and not (tmp_path / "why.svg").exists()
+
+
 def test_route_explains(cli: Any, knn: Path) -> None:
     assert cli("route", knn, "solve the equation for its root").out.strip() == "solver"
     done = cli("route", knn, "simmer the onion in butter", "--explain")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -382,6 +383,18 @@ def test_evidence_is_json_and_speaks_of_the_choice(voting: tuple[Router, Outcome
         lines = decision.evidence.lines()
         assert any(line.startswith("asked: ") for line in lines) is (len(decision.agents) > 1)
         assert all("nan" not in line for line in lines)
+
+
+def test_the_evidence_is_drawn_and_foreign_text_stays_text(voting: tuple[Router, Outcomes]) -> None:
+    router, test = voting
+    drawing = router.route("<script>alert(1)</script>", test.pool).evidence.to_svg()
+    assert drawing is not None and "script" not in {
+        node.tag for node in ElementTree.fromstring(drawing).iter()
+    }
+    chosen = router.route(test.tasks()[0], test.pool)
+    drawn = ElementTree.fromstring(chosen.evidence.to_svg() or "")
+    words = " ".join(drawn.itertext())
+    assert chosen.agents[0] in words and "type:" in words and "score 0." in words
 
 
 def test_an_abstention_is_explained_too(voting: tuple[Router, Outcomes]) -> None:

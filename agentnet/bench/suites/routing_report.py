@@ -237,6 +237,11 @@ def part_section(pack: str, part: Mapping[str, Any]) -> str:
         f"{plots.bars(row['selection'])}</details>"
         for row in part["routers"]
     )
+    drawings = "".join(
+        f"<details><summary>{escape(row['router'])}: one decision, drawn</summary>{row['drawing']}</details>"
+        for row in part["routers"]
+        if row.get("drawing")
+    )
     return page.section(
         f"{pack}, {part['split']}",
         page.paragraph(f"{part['n']:,} queries; {single}; oracle {part['oracle']:.4f}."),
@@ -250,6 +255,7 @@ def part_section(pack: str, part: Mapping[str, Any]) -> str:
             _series(part), x_label="USD per 1,000 queries (logarithmic)", y_label="score", log_x=True
         ),
         shares,
+        drawings,
     )
 
 

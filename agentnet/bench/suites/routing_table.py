@@ -126,6 +126,7 @@ class _Table:
         row["versus"] = {} if name == "oracle" else self._versus(name, scores)
         row |= self._against_best(runs, scores, row) if first.best_single else {}
         row["area"] = self.areas.get(name)
+        row["drawing"] = runs[0].drawing
         row["per_query"] = [query_row(item) for item in first.rows]
         return row
 

@@ -19,6 +19,7 @@ from agentnet.routers.council.strengths import RELATIONS
 from agentnet.routers.council.views import Vectors
 from agentnet.routers.decision import Floats, Scores
 from agentnet.routers.plans import Plan
+from agentnet.routers.rows import snippet
 from agentnet.routers.selection import choose, priority, utility
 
 _SHOWN = 5
@@ -128,6 +129,7 @@ class ChoiceMaker:
     # -- evidence ------------------------------------------------------------------------------
     def evidence(
         self,
+        task: str,
         types: Sequence[str],
         relations: Vectors,
         posterior: NDArray[np.float64],
@@ -138,6 +140,7 @@ class ChoiceMaker:
         """Tells why an arm was chosen for one task.
 
         Args:
+            task: Its text.
             types: Names of the T types.
             relations: [R] the task's views.
             posterior: [T] its types.
@@ -162,6 +165,7 @@ class ChoiceMaker:
         arms = self.sets if as_set and self.sets is not None else self.agents
         shown = plan.agents[0] if plan else self.pool.names[int(np.argmax(calibrated))]
         return CollectiveEvidence(
+            task=snippet(task),
             types={types[t]: round(float(posterior[t]), 4) for t in likely if posterior[t] >= 0.01},
             reach=LEVELS[arms.reach],
             chosen=None if arm is None else estimates[arm],

@@ -39,6 +39,8 @@ class LoggedQuery:
 class CollectiveEvidence(Evidence):
     """Types, neighbours and predictions behind one decision."""
 
+    task: str
+    """First characters of the task."""
     types: dict[str, float]
     """Share of the query in its likeliest types."""
     reach: str
@@ -70,6 +72,21 @@ class CollectiveEvidence(Evidence):
             similar = ", ".join(f"{name} {value:.2f}" for name, value in item.similarity.items())
             lines.append(f"  score {score}  attention {item.attention:.1%}  ({similar})  {item.text}")
         return lines
+
+    def to_svg(self) -> str:
+        """Returns types and logged queries, the task, and the arms it came to, as a drawing."""
+        from agentnet.graphs.knowledge.draw import knowledge_svg
+
+        heard = [(f"type: {name}", share, True) for name, share in self.types.items()]
+        heard += [(item.text or "a logged query", item.attention, False) for item in self.neighbours]
+        first = [] if self.chosen is None else [(self.chosen, 1.0)]
+        arms = [*first, *((other, 0.1) for other in self.others)]
+        agents = [(" + ".join(arm.agents), weight, _interval(arm)) for arm, weight in arms]
+        return knowledge_svg(self.task, heard, [], agents)
+
+
+def _interval(arm: ArmEstimate) -> str:
+    return f"score {arm.score:.2f} [{arm.low:.2f}, {arm.high:.2f}]"
 
 
 def _arm(arm: ArmEstimate) -> str:
