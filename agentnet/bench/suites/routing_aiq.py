@@ -27,11 +27,13 @@ def mean_height(points: Sequence[tuple[float, float]], *, low: float, high: floa
     >>> mean_height([(1, 0.5), (2, 1.0)], low=0, high=2)
     0.375
     """
-    ordered = sorted(points)
-    grid = np.linspace(low, high, 1001)
-    costs, scores = (np.array(values, np.float64) for values in zip(*ordered, strict=True))
-    height = np.interp(grid, costs, scores, left=0.0)
-    return round(float(np.trapezoid(height, grid) / (high - low)), 6)
+    costs, scores = (np.array(values, np.float64) for values in zip(*sorted(points), strict=True))
+    start = max(low, float(costs[0]))
+    if start >= high:
+        return 0.0
+    corners = np.unique(np.concatenate(([start, high], costs[(costs > start) & (costs < high)])))
+    area = np.trapezoid(np.interp(corners, costs, scores), corners)
+    return round(float(area / (high - low)), 6)
 
 
 def areas(
