@@ -9,7 +9,7 @@ from agentnet.graphs.draw_heat import cut_label
 from agentnet.graphs.draw_labels import wrap_label
 
 _INK, _SOFT, _BLUE, _BROWN, _GREEN = "#1f2a37", "#5b6775", "#2f6db3", "#b0611a", "#2f7d5b"
-_ROW, _BOX, _GAP, _MARGIN = 40.0, 190.0, 110.0, 24.0
+_ROW, _BOX, _GAP, _MARGIN = 48.0, 190.0, 110.0, 24.0
 _LABEL = 26
 
 
