@@ -39,14 +39,22 @@ from agentnet.routers.gnn.agent_method import Method, Recipe, Target
 from agentnet.routers.gnn.fusion import Floats64, Fusion, FusionReplay, vote_weights
 from agentnet.routers.gnn.knowledge_batch import Detail, KnowledgeSource
 from agentnet.routers.gnn.plan import TrainingOptions
-from agentnet.routers.selection import choose, fill_cost, pick_threshold, priority, utility
+from agentnet.routers.selection import (
+    BELOW_BEST,
+    FALSE_ALARMS,
+    LOW_END,
+    choose,
+    fill_cost,
+    good_enough,
+    pick_threshold,
+    priority,
+    utility,
+)
 from agentnet.routers.settings import check_at_least, check_choice
 from agentnet.routers.single import SingleRouter
 
 DETAILS = ("full", "no_relations", "query_agent", "none")
-FALSE_ALARMS = 0.02
 _VIEWS = 8
-_LOW_END, _BELOW_BEST = 25.0, 0.99
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,7 +218,7 @@ class AgentGraphRouter(Encodes, SingleRouter):
         raw = training.sigmoid(view.prior + self._scale * logits)
         known = view.known
         if self.kind != "label" and not known.all() and known.any():
-            highest = _BELOW_BEST * raw[:, known].max(1, keepdims=True)
+            highest = BELOW_BEST * raw[:, known].max(1, keepdims=True)
             raw[:, ~known] = np.minimum(raw[:, ~known], highest)
         return raw, view.cost
 
@@ -227,7 +235,7 @@ class AgentGraphRouter(Encodes, SingleRouter):
         trained = self.stats.trained & (self.stats.count > 0)
         if not known.all() and trained.any() and self.kind != "label":
             means = self.stats.total[trained] / self.stats.count[trained]
-            mean = np.where(known, mean, np.percentile(means, _LOW_END))
+            mean = np.where(known, mean, np.percentile(means, LOW_END))
         held = np.clip(mean, 0.005, 0.995)
         inputs = agent_inputs(
             pool, self._names, self._texts, numbers=self.recipe == "agentnet", device=self._device
@@ -256,8 +264,7 @@ class AgentGraphRouter(Encodes, SingleRouter):
         order = self._ranked(scores, self._view(pool), options)
         sizes = self._sizes(scores, order, options)
         weights = self._votes(np.asarray(scores.raw, np.float64))
-        below = self.threshold if options.abstain_below is None else options.abstain_below
-        fits = scores.calibrated.max(1) >= below if below else np.ones(len(tasks), bool)
+        fits = good_enough(scores.calibrated, self.threshold, options.abstain_below)
         decisions = []
         for i, task in enumerate(tasks):
             members = order[i, : sizes[i]]

@@ -36,7 +36,7 @@ from agentnet.routers.decision import Decision, Scores
 from agentnet.routers.encoding import Encodes, Vectors
 from agentnet.routers.intents.base import OneType, TaskTypes, restore_types
 from agentnet.routers.online import OnlineRouter, Served
-from agentnet.routers.selection import FALSE_ALARMS, LOW_END, pick_threshold
+from agentnet.routers.selection import FALSE_ALARMS, LOW_END, good_enough, pick_threshold
 from agentnet.routers.settings import check_at_least, check_choice
 from agentnet.routers.single import training_rows
 from agentnet.routers.stats import AgentStats
@@ -346,8 +346,7 @@ class AmroSRouter(Encodes, OnlineRouter):
         # Known for the very trees that the warm start chose, and for nothing else.
         warm = self._scores and self._greedy and not bank.number and view.colony is view.source
         expected = (weights @ np.array(self._scores[at])).tolist() if warm else [None] * len(tasks)
-        below = self.threshold if options.abstain_below is None else options.abstain_below
-        fits = scores.calibrated.max(1) >= (below or 0.0)
+        fits = good_enough(scores.calibrated, self.threshold, options.abstain_below)
         return [
             Decision(
                 graph=partial(drawn.graphs.graph, columns) if fits[i] else None,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 _STEPS = 30
 
@@ -33,6 +36,13 @@ def spherical_kmeans(vectors: torch.Tensor, clusters: int, *, seed: int) -> torc
             sums[empty] = vectors[torch.argsort(similar)[: len(empty)]]
         centroids = torch.nn.functional.normalize(sums, dim=1)
     return centroids
+
+
+def cluster_of(vectors: NDArray[np.floating[Any]], clusters: int, *, seed: int) -> NDArray[np.intp]:
+    """Returns [n] the nearest centroid of each of [n, d] unit vectors; see `spherical_kmeans`."""
+    x = torch.from_numpy(np.ascontiguousarray(vectors, np.float32))
+    nearest: NDArray[np.intp] = (x @ spherical_kmeans(x, clusters, seed=seed).T).argmax(1).numpy()
+    return nearest
 
 
 def _plus_plus(vectors: torch.Tensor, clusters: int, rng: np.random.Generator) -> torch.Tensor:

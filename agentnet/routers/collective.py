@@ -40,6 +40,7 @@ from agentnet.routers.decision import Decision, Evidence, Floats, Scores
 from agentnet.routers.encoded import EncodedRouter, Stranger
 from agentnet.routers.gnn.plan import TrainingOptions
 from agentnet.routers.plans import AnswerTable, complete_rows
+from agentnet.routers.selection import good_enough
 from agentnet.routers.settings import check_at_least, check_choice
 from agentnet.routers.single import Choice
 
@@ -101,12 +102,9 @@ class CollectiveRouter(EncodedRouter[ChoiceMaker]):
     # -- views ---------------------------------------------------------------------------------
     @property
     def _viewer(self) -> Viewer:
-        if self._encoder is None:
-            self._texts(["."])
-        made = self._viewer_made
-        if made is None or made.text is not self._encoder or made.with_entities != self._use_entities:
-            assert self._encoder is not None
-            made = self._viewer_made = Viewer(self._encoder, entities=self._use_entities, form=self.form)
+        encoder, made = self._made_encoder(), self._viewer_made
+        if made is None or made.text is not encoder or made.with_entities != self._use_entities:
+            made = self._viewer_made = Viewer(encoder, entities=self._use_entities, form=self.form)
         return made
 
     def _encode(self, tasks: Sequence[Task], vectors: Vectors | None) -> Vectors:
@@ -163,9 +161,9 @@ class CollectiveRouter(EncodedRouter[ChoiceMaker]):
                 device=self._device, options=self._training_options, label=f"{self.name} edges",
             )  # fmt: skip
             council = council.with_(strengths=strengths)
-        council = council.reached(self.reach, self.stats.unit_cost)
+        left = council.memory.left_out()
+        council = council.with_(reach=council.worth_reaching(left, self.reach, self.stats.unit_cost))
         self._council = council
-        left = council.memory.left_out()[council.reach[0]]
         split = outcomes.queries.split
         chosen = {
             "task_types": len(self._head.names),
@@ -178,7 +176,7 @@ class CollectiveRouter(EncodedRouter[ChoiceMaker]):
             router=self.name, n_train=int((split == "train").sum()), n_val=int((split == "val").sum()),
             seconds=0, chosen=chosen, notes=("chosen by leaving rows out over train and val",),
         )  # fmt: skip
-        return report, np.arange(len(outcomes)), np.clip(left, 0.0, 1.0)
+        return report, np.arange(len(outcomes)), np.clip(left[council.reach[0]], 0.0, 1.0)
 
     def _search(self, outcomes: Outcomes) -> PlanBank | None:
         if not self.sets or outcomes.kind == "label":
@@ -256,8 +254,7 @@ class CollectiveRouter(EncodedRouter[ChoiceMaker]):
             )  # fmt: skip
         relations, posterior = self._place(vectors)
         chosen = maker.choose(scores, relations, posterior, options.cost_weight)
-        below = self.threshold if options.abstain_below is None else options.abstain_below
-        fits = scores.calibrated.max(1) >= (below or 0.0)
+        fits = good_enough(scores.calibrated, self.threshold, options.abstain_below)
         return [
             Decision(
                 graph=self._plan_graph(maker, int(arm)) if fits[i] else None,

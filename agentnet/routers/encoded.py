@@ -19,13 +19,12 @@ from agentnet.routers.base import FitReport
 from agentnet.routers.calibration import fit_calibration, fit_logistic
 from agentnet.routers.decision import Floats
 from agentnet.routers.encoding import Encodes, Vectors
-from agentnet.routers.selection import FALSE_ALARMS, LOW_END, pick_threshold
+from agentnet.routers.selection import BELOW_BEST, FALSE_ALARMS, LOW_END, pick_threshold
 from agentnet.routers.single import SingleRouter
 
 View = TypeVar("View")
 
 _VIEWS = 8
-_BELOW_BEST = 0.99
 
 
 class Stranger(NamedTuple):
@@ -158,7 +157,7 @@ class EncodedRouter(Encodes, SingleRouter, Generic[View]):
             [n] scores below ``best``, save where the known agents are poor and the guess is high.
         """
         low, mean = float(np.percentile(means, LOW_END)), float(means.mean())
-        cap = _BELOW_BEST * best
+        cap = BELOW_BEST * best
         if not stranger.described or self._prior[0] <= 0:
             least: Floats = np.minimum(low, cap)
             return least

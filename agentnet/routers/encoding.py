@@ -35,6 +35,10 @@ class Encodes:
         return self._texts([task_text(task) for task in tasks])
 
     def _texts(self, texts: Sequence[str]) -> Vectors:
+        return self._made_encoder().encode(texts)
+
+    def _made_encoder(self) -> Encoder:
+        """The encoder; made at the first call."""
         if self._encoder is None:
             self._encoder = CachedEncoder(make_encoder(self.encoder))
-        return self._encoder.encode(texts)
+        return self._encoder

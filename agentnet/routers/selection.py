@@ -20,7 +20,36 @@ FALSE_ALARMS = 0.02
 """Most tasks in scope, as a share, that a learned threshold may abstain on."""
 LOW_END = 25.0
 """Percentile of the known agents' scores that is their low end: nothing better is expected of a stranger."""
+BELOW_BEST = 0.99
+"""Share of the best known agent's score that an agent without outcomes may be given at most."""
 _TIE = 1e-9
+
+
+def exchange_rate(dial: float) -> float:
+    """Returns r = w / (1 - w) of the dial's w: the price of the dearest agent's mean cost, in score.
+
+    >>> exchange_rate(0.5), exchange_rate(1.0)
+    (1.0, 1000.0)
+    """
+    return min(dial / (1 - dial), 1000.0) if dial < 1 else 1000.0
+
+
+def good_enough(calibrated: Floats, learned: float | None, given: float | None) -> NDArray[np.bool_]:
+    """Returns [n] whether a task has an agent good enough for it; where not, a router abstains.
+
+    Args:
+        calibrated: [n, A] scores in [0, 1].
+        learned: The router's own threshold; None never abstains.
+        given: That of the call, which comes first; None leaves it to the router.
+
+    >>> good_enough(np.array([[0.2, 0.4], [0.1, 0.9]]), 0.5, None).tolist()
+    [False, True]
+    """
+    below = learned if given is None else given
+    if not below:
+        return np.ones(len(calibrated), bool)
+    fits: NDArray[np.bool_] = np.asarray(calibrated).max(1) >= below
+    return fits
 
 
 def fill_cost(cost: Floats) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from agentnet.outcomes.table import Outcomes
 from agentnet.routers.base import FitReport, RouteOptions, Router
 from agentnet.routers.calibration import Calibration
 from agentnet.routers.decision import Decision, Evidence, Floats, NoteEvidence, Scores
-from agentnet.routers.selection import choose, priority
+from agentnet.routers.selection import choose, good_enough, priority
 from agentnet.routers.stats import AgentStats
 
 
@@ -138,11 +138,7 @@ class SingleRouter(Router):
         vectors: NDArray[np.float32] | None,
     ) -> list[Decision]:
         chosen, propensity = self._pick(tasks, pool, scores, options)
-        below = self.threshold if options.abstain_below is None else options.abstain_below
-        if below:
-            fits = scores.calibrated.max(1) >= below
-        else:
-            fits = np.ones(len(tasks), bool)
+        fits = good_enough(scores.calibrated, self.threshold, options.abstain_below)
         graphs = {int(i): self._graph(pool.names[i]) for i in np.unique(chosen)}
         costs = scores.cost if scores.cost.ndim == 2 else [scores.cost] * len(tasks)
         decisions = []

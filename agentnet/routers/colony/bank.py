@@ -15,9 +15,9 @@ from agentnet.routers.colony.evidence import walked
 from agentnet.routers.colony.heuristic import SystemCost
 from agentnet.routers.colony.pheromones import Colony
 from agentnet.routers.colony.space import PathSpace
-from agentnet.routers.colony.trees import exchange_rate
 from agentnet.routers.colony.update import Rules, Trajectory, update
 from agentnet.routers.online import Served
+from agentnet.routers.selection import exchange_rate
 
 FORMAT = 1
 

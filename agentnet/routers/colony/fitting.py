@@ -19,12 +19,12 @@ from agentnet.routers.colony.pheromones import Colony
 from agentnet.routers.colony.recipes import Method
 from agentnet.routers.colony.recorded import TreeSums
 from agentnet.routers.colony.space import PathSpace
-from agentnet.routers.colony.trees import Pooling, choose_pooling, exchange_rate
+from agentnet.routers.colony.trees import Pooling, choose_pooling
 from agentnet.routers.colony.warm_start import LEAST, settle, walk_in
 from agentnet.routers.intents.base import OneType, TaskTypes
 from agentnet.routers.intents.head import EncodedTypes, clustered_types
 from agentnet.routers.plans import AnswerTable, complete_rows
-from agentnet.routers.selection import DIAL_GRID
+from agentnet.routers.selection import DIAL_GRID, exchange_rate
 
 Floats = NDArray[np.float64]
 

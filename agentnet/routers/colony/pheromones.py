@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from agentnet.errors import InvalidInput
 from agentnet.routers.colony.space import PathSpace
+from agentnet.routers.selection import BELOW_BEST
 
 Floats = NDArray[np.float64]
-_BELOW_BEST = 0.99
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +113,7 @@ def _moved(colony: Colony, space: PathSpace) -> Floats:
         for k, place in enumerate(places):
             standing = source[:, place] if place >= 0 else average
             known = standing[:, there]
-            new = np.minimum(_mean(known, 1), _BELOW_BEST * np.nan_to_num(known, nan=0.0).max(1))
+            new = np.minimum(_mean(known, 1), BELOW_BEST * np.nan_to_num(known, nan=0.0).max(1))
             new = np.where(new > 0, new, 1.0)
             columns = [standing[:, i] if i >= 0 else new for i in at]
             if space.stops:

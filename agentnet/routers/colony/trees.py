@@ -18,15 +18,6 @@ _HAIR = 1e-9
 """What another agent costs at least, in utility: nobody is asked for nothing where prices are not known."""
 
 
-def exchange_rate(dial: float) -> float:
-    """Returns r = w / (1 - w) of the dial's w: the price of the dearest agent's mean cost, in score.
-
-    >>> exchange_rate(0.5), exchange_rate(1.0)
-    (1.0, 1000.0)
-    """
-    return min(dial / (1 - dial), 1000.0) if dial < 1 else 1000.0
-
-
 def shrunk(sums: TreeSums, pooling: float) -> TreeSums:
     """Returns means by group, drawn to the mean over all groups, which counts for ``pooling`` queries."""
     count, total = sums.count, sums.count.sum()

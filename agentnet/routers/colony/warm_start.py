@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from agentnet.routers.colony.pheromones import Colony
 from agentnet.routers.colony.recorded import TreeSums, vote_of
-from agentnet.routers.colony.trees import Utilities, exchange_rate, shrunk
+from agentnet.routers.colony.trees import Utilities, shrunk
 from agentnet.routers.colony.update import Rules, Trajectory, update
 from agentnet.routers.colony.walk import walk
 from agentnet.routers.plans import AnswerTable
+from agentnet.routers.selection import exchange_rate
 
 Floats = NDArray[np.float64]
 QUERIES = 200

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agentnet.routers.cascade import keep_best, search_pairs
 from agentnet.routers.council.races import race_plans
 from agentnet.routers.plans import AnswerTable, Plan
-from agentnet.routers.selection import DIAL_GRID
+from agentnet.routers.selection import DIAL_GRID, exchange_rate
 from agentnet.routers.vote import VoteRouter
 
 Floats = NDArray[np.float64]
@@ -31,7 +31,7 @@ _NEAR = 4
 
 def exchange_rates() -> Floats:
     """[L] scores that the dearest agent's mean cost is worth, at the settings of the dial."""
-    rates = [w / (1 - w) for w in DIAL_GRID if w < 1]
+    rates = [exchange_rate(dial) for dial in DIAL_GRID]
     return np.array([rate for rate in rates if rate <= 10.0])
 
 

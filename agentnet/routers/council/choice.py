@@ -75,12 +75,15 @@ class ChoiceMaker:
             dial: w.
         """
         score, cost = self._all(scores.calibrated, scores.cost, relations, posterior)
-        racing = dial <= (1 - dial) * RACES_UP_TO
-        among, order = self._ranked if racing else self._ranked_without_races
+        among, order = self._open(dial)
         arms = among[
             choose(score[:, among], cost[:, among], order, cost_weight=dial, unit_cost=self.unit_cost)
         ]
         return Chosen(arms, score[np.arange(len(arms)), arms])
+
+    def _open(self, dial: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Arms to choose from at a setting of the dial, and their order: dear prices close the races."""
+        return self._ranked if dial <= (1 - dial) * RACES_UP_TO else self._ranked_without_races
 
     @cached_property
     def _ranked(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -149,13 +152,13 @@ class ChoiceMaker:
             calibrated: [A] scores of the agents.
         """
         estimates = self._estimates(relations[None], posterior[None], calibrated)
-        open_, _ = self._ranked if dial <= (1 - dial) * RACES_UP_TO else self._ranked_without_races
+        among, _ = self._open(dial)
         score = np.array([[item.score for item in estimates]])
         cost = np.array([[np.nan if item.cost is None else item.cost for item in estimates]])
         value = utility(score, cost, cost_weight=dial, unit_cost=self.unit_cost)[0]
         told: set[tuple[str, ...]] = {estimates[arm].agents} if arm is not None else set()
         others: list[ArmEstimate] = []
-        for other in sorted(open_.tolist(), key=lambda arm: -value[arm]):
+        for other in sorted(among.tolist(), key=lambda arm: -value[arm]):
             if len(others) < _OTHERS and estimates[other].agents not in told:
                 told.add(estimates[other].agents)
                 others.append(estimates[other])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
@@ -72,25 +72,27 @@ class Council:
         members = tuple(plan.agents for plan in bank.plans)
         return Arms(members, memory, cost, np.full_like(cost, np.nan), self.reach[1])
 
-    def reached(self, wanted: str | None, unit_cost: float) -> Council:
-        """Returns it with messages going as far as is worth it, judged on logged queries left out.
+    def worth_reaching(
+        self, left: Sequence[NDArray[np.floating[Any]]], wanted: str | None, unit_cost: float
+    ) -> tuple[int, int]:
+        """Returns how far messages are worth sending, judged on logged queries left out.
 
         Args:
+            left: What `Memory.left_out` gives for the agents.
             wanted: One of `LEVELS`; None decides.
             unit_cost: c of the dial.
         """
         if wanted is not None:
-            return self.with_(reach=(LEVELS.index(wanted),) * 2)
+            return (LEVELS.index(wanted),) * 2
         log, rates = self.log, exchange_rates()
         score = log.score.astype(np.float64)
-        left = self.memory.left_out()
         agents = pick_reach(left, score, log.cost, log.posterior, rates, unit_cost)
         bank, sets = self.bank, self.sets
         if bank is None or sets is None:
-            return self.with_(reach=(agents, 0))
+            return agents, 0
         posterior = log.posterior[bank.rows]
         far = pick_reach(sets.memory.left_out(), bank.score, bank.cost, posterior, rates, unit_cost)
-        return self.with_(reach=(agents, max(agents, far)))
+        return agents, max(agents, far)
 
     def agents_of(self, pool: Pool, listed: NDArray[np.float64]) -> Arms:
         """Returns a pool's agents as arms; for those not in the log the first agent's column stands.

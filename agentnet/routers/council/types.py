@@ -139,13 +139,12 @@ def labels_of(
 def _clusters(vectors: Vectors, layout: Layout, number: int, seed: int) -> list[str]:
     import torch
 
-    from agentnet.routers.clustering import spherical_kmeans
+    from agentnet.routers.clustering import cluster_of
 
     text, form, _ = layout.parts(vectors)
     both = np.concatenate((text, form - form.mean(0)), axis=1)
     x = torch.nn.functional.normalize(torch.from_numpy(np.ascontiguousarray(both, np.float32)), dim=1)
-    nearest = (x @ spherical_kmeans(x, number, seed=seed).T).argmax(1).tolist()
-    return [f"cluster {i + 1:02}" for i in nearest]
+    return [f"cluster {i + 1:02}" for i in cluster_of(x.numpy(), number, seed=seed).tolist()]
 
 
 def _scaling(vectors: Vectors, layout: Layout) -> tuple[Vectors, Vectors]:

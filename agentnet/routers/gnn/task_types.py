@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from agentnet.outcomes.table import OUT_OF_SCOPE, Outcomes
-from agentnet.routers.clustering import spherical_kmeans
+from agentnet.routers.clustering import cluster_of
 from agentnet.routers.heads import SoftmaxHead, fit_head
 
 CLUSTERS = 8
@@ -80,6 +79,4 @@ def _labels(
     if 1 < len(named) <= max(2, len(outcomes) // _ROWS_PER_TYPE):
         return tuple(name or "(no label)" for name in named.tolist()), labels
     count = max(1, min(CLUSTERS, len(outcomes) // _ROWS_PER_TYPE))
-    rows = torch.from_numpy(np.ascontiguousarray(vectors))
-    found = (rows @ spherical_kmeans(rows, count, seed=seed).T).argmax(1).numpy()
-    return tuple(f"cluster {i}" for i in range(count)), found
+    return tuple(f"cluster {i}" for i in range(count)), cluster_of(vectors, count, seed=seed)

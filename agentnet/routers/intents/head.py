@@ -147,14 +147,11 @@ def clustered_types(
     Raises:
         InvalidInput: fewer vectors than clusters.
     """
-    import torch
-
-    from agentnet.routers.clustering import spherical_kmeans
+    from agentnet.routers.clustering import cluster_of
 
     if not 1 <= count <= len(vectors):
         raise InvalidInput(f"{count} clusters of {len(vectors)} vectors; give 1 to {len(vectors)}.")
-    x = torch.from_numpy(np.ascontiguousarray(vectors, np.float32))
-    nearest = (x @ spherical_kmeans(x, count, seed=seed).T).argmax(1).numpy()
+    nearest = cluster_of(vectors, count, seed=seed)
     width = len(str(count))
     return EncodedTypes.fit(vectors, [f"cluster {i + 1:0{width}}" for i in nearest], seed=seed, floor=floor)
 
