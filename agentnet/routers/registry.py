@@ -24,12 +24,13 @@ ROUTERS: dict[str, str] = {
     "collective": "agentnet.routers.collective:CollectiveRouter",
     "graph_router": "agentnet.routers.graph_router:GraphRouter",
     "agent_router": "agentnet.routers.agent_router:AgentGraphRouter",
+    "agp": "agentnet.routers.agp:AgpRouter",
+    "topology": "agentnet.routers.topology_router:TopologyRouter",
     "oracle": "agentnet.routers.oracle:OracleRouter",
 }
 """Dotted path of every router's class by its name."""
 
 RESERVED = (
-    "agp",
     "tcar",
     "linucb",
     "thompson",

@@ -1,0 +1,101 @@
+"""Where Stage I starts from: graphs drawn from priors, and the runs of whole graphs that a log holds."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from agentnet.outcomes.table import Outcomes
+from agentnet.routers.topology.critic import Rollouts
+from agentnet.routers.topology.graphs import Graphs, Join
+from agentnet.routers.topology.sampler import forward_pairs
+
+DENSITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the pairs that get an edge in a graph of the prior; one is drawn for each graph."""
+
+
+def prior_graphs(n_agents: int, count: int, join: Join, generator: torch.Generator) -> Graphs:
+    """Draws graphs from the prior: size, members, order and density of edges.
+
+    The size is normal with mean N / 2 and standard deviation N / 4, cut off at 1 and N; the paper does not
+    tell its standard deviation.
+
+    >>> graphs = prior_graphs(4, 100, "sinks", torch.Generator().manual_seed(0))
+    >>> sorted(set(graphs.keep.sum(1).tolist()))
+    [1, 2, 3, 4]
+    """
+    sizes = torch.arange(1, n_agents + 1)
+    chance = torch.exp(-0.5 * ((sizes - n_agents / 2) / (n_agents / 4)) ** 2)
+    size = sizes[torch.multinomial(chance, count, replacement=True, generator=generator)]
+    place = torch.rand((count, n_agents), generator=generator).argsort(1).argsort(1)
+    keep = place < size[:, None]
+    order = torch.rand((count, n_agents), generator=generator).argsort(1)
+    picked = torch.randint(len(DENSITIES), (count, 1, 1), generator=generator)
+    density = torch.tensor(DENSITIES)[picked]
+    edges = forward_pairs(order) & (torch.rand((count, n_agents, n_agents), generator=generator) < density)
+    return Graphs.joined(keep, edges, join)
+
+
+def plain_graphs(n_agents: int, join: Join) -> Graphs:
+    """Returns every agent alone, all in parallel, and the complete graph in the pool's order."""
+    none = torch.zeros((n_agents, n_agents), dtype=torch.bool)
+    keep = torch.cat((torch.eye(n_agents, dtype=torch.bool), torch.ones((2, n_agents), dtype=torch.bool)))
+    full = forward_pairs(torch.arange(n_agents)[None])[0]
+    return Graphs.joined(keep, torch.stack((*[none] * (n_agents + 1), full)), join)
+
+
+def layered_graphs(n_agents: int, count: int, join: Join, generator: torch.Generator) -> Graphs:
+    """Draws graphs of one to three layers: every agent hears, or waits for, all of earlier layers.
+
+    >>> graphs = layered_graphs(5, 50, "all", torch.Generator().manual_seed(0))
+    >>> int(graphs.depth().max())
+    2
+    """
+    layers = torch.randint(1, 4, (count, 1), generator=generator)
+    layer = (torch.rand((count, n_agents), generator=generator) * layers).long()
+    size = torch.randint(1, n_agents + 1, (count, 1), generator=generator)
+    size = torch.minimum(size, torch.randint(1, n_agents + 1, (count, 1), generator=generator))
+    keep = torch.rand((count, n_agents), generator=generator).argsort(1).argsort(1) < size
+    return Graphs.joined(keep, layer[:, :, None] < layer[:, None, :], join)
+
+
+def logged_rollouts(outcomes: Outcomes, unit: str) -> Rollouts | None:
+    """Reads the logged runs of whole graphs that were judged; None where there are none.
+
+    Runs in which an agent stands twice, or of agents that the pool does not have, are left out; so are those
+    of unknown cost.
+
+    Args:
+        outcomes: With ``runs``; the tasks are its rows, the agents its pool.
+        unit: What counts as cost: ``tokens`` or ``usd``.
+    """
+    row = {name: i for i, name in enumerate(outcomes.queries.query_id.tolist())}
+    known = set(outcomes.agents)
+    runs = []
+    for run in outcomes.runs:
+        cost = run.tokens if unit == "tokens" else run.cost_usd
+        names = [node.agent for node in run.graph.nodes]
+        plain = len(set(names)) == len(names) and set(names) <= known
+        if run.score is not None and cost is not None and plain and run.query_id in row:
+            runs.append((row[run.query_id], run.graph, run.score, float(cost)))
+    if not runs:
+        return None
+    task, graphs, score, cost_of = zip(*runs, strict=True)
+    return Rollouts(
+        torch.tensor(task),
+        Graphs.of(graphs, outcomes.agents),
+        torch.tensor(score, dtype=torch.float32),
+        torch.tensor(cost_of, dtype=torch.float32),
+    )
+
+
+def thin(rollouts: Rollouts | None, tasks: int, least: int) -> Tensor:
+    """Returns the tasks of which fewer than ``least`` rollouts are logged: only there are new ones needed.
+
+    >>> thin(None, 3, 1).tolist()
+    [0, 1, 2]
+    """
+    if rollouts is None:
+        return torch.arange(tasks)
+    count = torch.bincount(rollouts.task, minlength=tasks)
+    return (count < least).nonzero().squeeze(1)
