@@ -8,8 +8,8 @@ tells what is put right); ``recipe=agentnet`` is agentnet's own. Where they diff
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
@@ -33,7 +33,14 @@ from agentnet.routers.gnn.training import arrays_of, load_arrays
 from agentnet.routers.selection import exchange_rate, good_enough
 from agentnet.routers.settings import check_at_least, check_choice
 from agentnet.routers.single import Choice
-from agentnet.routers.topology.choose import cost_unit, dearest, environment_of, logged_graphs
+from agentnet.routers.topology.choose import (
+    agents_of,
+    cost_unit,
+    dearest,
+    environment_of,
+    logged_graphs,
+    shortlisted,
+)
 from agentnet.routers.topology.energy import EnergyPruner
 from agentnet.routers.topology.environment import EnvironmentFactory
 from agentnet.routers.topology.evidence import gather
@@ -45,18 +52,20 @@ from agentnet.routers.topology.paper_stages import StageOne, StageTwo
 from agentnet.routers.topology.picked import Picked, Pruner
 from agentnet.routers.topology.replay import CostIn, ReplayEnvironment
 from agentnet.routers.topology.search import Effort, Pruning
-from agentnet.routers.topology.solo import FEWEST_HELD_OUT, SoloNet, learn_solo
+from agentnet.routers.topology.solo import FEWEST_HELD_OUT, SoloNet, SoloSeats, learn_solo
+from agentnet.routers.topology.wanted import wanted_rollouts
 
 _WIDTH = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
-    """A pool: what the networks know of its agents, and the pruner seated for it."""
+    """A pool: what the networks know of its agents, the pruner seated for it, and graphs made for it."""
 
-    agents: Agents
+    solo: SoloSeats
     cost: Floats
     pruner: Pruner | None
+    graphs: dict[Hashable, TaskGraph] = field(default_factory=dict)
 
 
 class AgpRouter(EncodedRouter[_View]):
@@ -170,16 +179,16 @@ class AgpRouter(EncodedRouter[_View]):
             seconds=0, chosen=chosen, notes=notes,
         )  # fmt: skip
         rows = val_rows if len(val_rows) >= FEWEST_HELD_OUT else np.arange(len(outcomes))
-        return report, rows, self._solo_scores(tasks[rows], agents)
+        return report, rows, self._solo_scores(tasks[rows], self._seats(agents))
 
     def _learn_graphs(
         self, outcomes: Outcomes, tasks: torch.Tensor, training: Training
     ) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Learns which graphs to run; returns what the report tells."""
-        pool = self._shortlisted(outcomes.pool)
+        pool = shortlisted(outcomes.pool, self.stats.mean(outcomes.pool), self.shortlist)
         some = outcomes.for_pool(pool)
         self._cost_in = cost_unit(outcomes)
-        logged = logged_graphs(some, self._cost_in)
+        logged = logged_graphs(some, self._cost_in, normalise=self.normalise)
         found = None
         if self._factory is not None or logged is None:
             found = environment_of(some, pool, self._factory, normalise=self.normalise)
@@ -192,7 +201,7 @@ class AgpRouter(EncodedRouter[_View]):
             logged = None  # the environment's tasks are not the log's
         split = outcomes.queries.split[rows]
         train = np.flatnonzero(split != "val") if (split != "val").any() else np.arange(len(rows))
-        self._unit = env.unit if env is not None else dearest(logged)
+        self._unit = env.unit if env is not None else 1.0 if logged is None else dearest(logged.rollouts)
         self._votes = {}
         if isinstance(env, ReplayEnvironment):
             self._cost_in, self._votes = env.cost_in, dict(zip(env.agents, env.weights, strict=True))
@@ -202,6 +211,7 @@ class AgpRouter(EncodedRouter[_View]):
             tasks=tasks[rows], agents=self._agents(pool), names=pool.names, train=torch.from_numpy(train),
             val=torch.from_numpy(np.flatnonzero(split == "val")), env=env, logged=logged,
             join=env.join if env is not None else "sinks", unit=self._unit,
+            normalise=self.normalise,
         )  # fmt: skip
         self._shape = Shape(
             messages=lesson.messages, join=lesson.join, decision=self.decision, normalise=self.normalise,
@@ -234,26 +244,29 @@ class AgpRouter(EncodedRouter[_View]):
             effort=effort, stage_one=self.stage_one, epochs=self.epochs, decoder=self.decoder, width=_WIDTH
         )
 
-    def _shortlisted(self, pool: Pool) -> Pool:
-        """The agents among which graphs are searched, in the pool's order."""
-        if len(pool) <= self.shortlist:
-            return pool
-        mean = self.stats.mean(pool)
-        best = sorted(range(len(pool)), key=lambda i: (-mean[i], pool.names[i]))[: self.shortlist]
-        return pool.subset([pool.names[i] for i in sorted(best)])
-
     def _agents(self, pool: Pool) -> Agents:
-        """What is known of a pool's agents; of unknown ones, the means over the known."""
-        known = self.stats.known(pool)
-        mean = self.stats.mean(pool)
-        cost = np.asarray(self.stats.cost(pool), np.float64) / (self.stats.unit_cost or 1.0)
-        facts = np.stack((mean, cost, known.astype(float)), 1)
-        if known.any():
-            facts[~known, 0] = mean[known].mean()
-        fill = float(np.nanmean(cost)) if not np.isnan(cost).all() else 0.0
-        facts = np.nan_to_num(facts, nan=fill).astype(np.float32)
-        roles = self._texts([agent.profile for agent in pool])
-        return Agents(torch.from_numpy(roles), torch.from_numpy(facts))
+        return agents_of(self.stats, pool, self._texts([agent.profile for agent in pool]))
+
+    def wanted_rollouts(self, log: Outcomes, *, top: int = 2) -> list[tuple[str, TaskGraph]]:
+        """Returns (query id, graph): what to run before the next fit, because the log does not know it.
+
+        Of ``recipe="agentnet"`` learned from logged runs. Only graphs that may be decided for are asked for.
+
+        Args:
+            log: What it was fitted on.
+            top: Graphs a task and price.
+        """
+        self._check_fitted()
+        rows = log.without_split("test")
+        view, _ = self._prepared(rows.pool)
+        if not isinstance(view.pruner, EnergyPruner) or not self._shape.messages:
+            return []
+        some = rows.for_pool(rows.pool.subset(view.pruner.names))
+        tasks = torch.from_numpy(self._encode(rows.tasks(), None))
+        wanted = wanted_rollouts(view.pruner, some, tasks, top=top, normalise=self.normalise)
+        ids = rows.queries.query_id.tolist()
+        names = view.pruner.names
+        return [(ids[row], self._shape.task_graph(names, g.keep[0], g.edges[0])) for row, g in wanted]
 
     # -- predicting ----------------------------------------------------------------------------
     def _view(self, pool: Pool) -> _View:
@@ -261,15 +274,20 @@ class AgpRouter(EncodedRouter[_View]):
         pruner = self._pruner
         if pruner is not None:
             pruner = pruner.seated(pool.names, agents.roles)
-        return _View(agents, self.stats.cost(pool), pruner)
+        return _View(self._seats(agents), self.stats.cost(pool), pruner)
 
     def _predict_known(self, view: _View, vectors: Vectors) -> tuple[Floats, Floats]:
-        return self._solo_scores(torch.from_numpy(np.ascontiguousarray(vectors)), view.agents), view.cost
+        return self._solo_scores(torch.from_numpy(np.ascontiguousarray(vectors)), view.solo), view.cost
 
     @torch.inference_mode()
-    def _solo_scores(self, tasks: torch.Tensor, agents: Agents) -> Floats:
+    def _seats(self, agents: Agents) -> SoloSeats:
         assert self._solo is not None
-        logits = [self._solo(part, agents) for part in torch.split(tasks, 1024)]
+        return self._solo.seats(agents)
+
+    @torch.inference_mode()
+    def _solo_scores(self, tasks: torch.Tensor, seats: SoloSeats) -> Floats:
+        assert self._solo is not None
+        logits = [self._solo.read(tasks[at : at + 1024], seats) for at in range(0, len(tasks), 1024)]
         # Four digits: a batch of another size differs in the last ones.
         scores: Floats = torch.cat(logits).round(decimals=4).sigmoid().double().numpy()
         return scores
@@ -312,11 +330,11 @@ class AgpRouter(EncodedRouter[_View]):
         encoded = torch.from_numpy(np.ascontiguousarray(vectors))
         picked = view.pruner.pick(encoded, rate)
         fits = good_enough(scores.calibrated, self.threshold, options.abstain_below)
-        costs = np.broadcast_to(scores.cost, scores.raw.shape)
+        costs = scores.cost if scores.cost.ndim == 2 else [scores.cost] * len(tasks)
         expected = picked.score.tolist()
         decisions = []
         for i in range(len(tasks)):
-            graph = self._graph_of(view.pruner, picked, i) if fits[i] else None
+            graph = self._graph_of(view, picked, i) if fits[i] else None
             decisions.append(
                 Decision(
                     graph=graph, candidates=scores.agents, raw=scores.raw[i], calibrated=scores.calibrated[i],
@@ -328,16 +346,17 @@ class AgpRouter(EncodedRouter[_View]):
             )  # fmt: skip
         return decisions
 
-    def _graph_of(self, pruner: Pruner, picked: Picked, row: int) -> TaskGraph:
+    def _graph_of(self, view: _View, picked: Picked, row: int) -> TaskGraph:
         """The graph of a row; made once, because most decisions share it."""
-        keep, edges = picked.graphs.keep[row], picked.graphs.edges[row]
-        key = ",".join(pruner.names) + "|" + keep.numpy().tobytes().hex() + edges.numpy().tobytes().hex()
-        graph = self._graphs.get(key)
+        graph = view.graphs.get(picked.keys[row])
         if graph is None:
-            weights = [self._votes.get(name, 1.0) for name in pruner.names]
-            graph = self._graphs.setdefault(
-                key, self._shape.task_graph(pruner.names, keep, edges, weights=weights)
-            )
+            assert view.pruner is not None
+            names, at = view.pruner.names, picked.at[row]
+            graph = self._shape.task_graph(
+                names, picked.among.keep[at], picked.among.edges[at],
+                weights=[self._votes.get(name, 1.0) for name in names],
+            )  # fmt: skip
+            graph = view.graphs.setdefault(picked.keys[row], graph)
         return graph
 
     def _gather(
@@ -350,7 +369,7 @@ class AgpRouter(EncodedRouter[_View]):
         rate: float,
     ) -> Evidence:
         return gather(
-            pruner, self._shape, task, picked.graphs.take(torch.tensor([row])), picked.evidence[row],
+            pruner, self._shape, task, picked.among.take(torch.tensor([picked.at[row]])), picked.evidence[row],
             graph=graph, score=float(picked.score[row]), cost=float(picked.cost[row]), unit=self._cost_in,
             rate=rate,
         )  # fmt: skip

@@ -60,31 +60,39 @@ def _bounds(
     base = dynamics.mean[condition].repeat(len(teams), 1)
     for i, j in given:
         base[:, j] += synergy[i, j] * (teams[:, i] & teams[:, j])
+    chosen = _choices(told)
+    needs = torch.zeros((len(chosen), teams.shape[1]), dtype=torch.bool)
+    gain = torch.zeros(needs.shape, dtype=tokens.dtype)
+    messages = torch.zeros(len(chosen), dtype=tokens.dtype)
+    for at, (i, j) in enumerate(told):
+        needs[:, i] |= chosen[:, at]
+        needs[:, j] |= chosen[:, at]
+        gain[:, j] += synergy[i, j] * chosen[:, at]
+        messages += dynamics.completion[i] * chosen[:, at]
+    # One row for each team and each set of its synergies.
+    which, team = (~(needs[:, None] & ~teams).any(2)).nonzero(as_tuple=True)
+    mean, members, cost = base[team] + gain[which], teams[team], tokens[team] + messages[which]
     bar = None if dynamics.bar is None else dynamics.bar[condition]
 
     def worth(ratio: Tensor, cost: Tensor) -> Tensor:
         score = normal_cdf(ratio)
         return (score if bar is None else (score >= bar).to(score.dtype)) - price * cost
 
-    best = torch.full_like(tokens, -torch.inf)
-    for bits in range(2 ** len(told)):
-        chosen = [pair for at, pair in enumerate(told) if bits >> at & 1]
-        if any((j, i) in chosen for i, j in chosen):
-            continue  # a cycle
-        fits = torch.ones(len(teams), dtype=torch.bool)
-        mean, cost = base.clone(), tokens.clone()
-        for i, j in chosen:
-            fits &= teams[:, i] & teams[:, j]
-            mean[:, j] += synergy[i, j]
-            cost += dynamics.completion[i]
-        rows = fits.nonzero().squeeze(1)
-        bound = worth(_quick_ratio(mean[rows], teams[rows], dynamics.correlation), cost[rows])
-        loose = bound > above
-        if loose.any():
-            sharp = _sharp_ratio(dynamics, mean[rows[loose]], teams[rows[loose]])
-            bound[loose] = torch.minimum(bound[loose], worth(sharp, cost[rows[loose]]))
-        best[rows] = torch.maximum(best[rows], bound)
-    return best
+    bound = worth(_quick_ratio(mean, members, dynamics.correlation), cost)
+    loose = bound > above
+    if loose.any():
+        sharp = worth(_sharp_ratio(dynamics, mean[loose], members[loose]), cost[loose])
+        bound[loose] = torch.minimum(bound[loose], sharp)
+    return torch.full_like(tokens, -torch.inf).scatter_reduce(0, team, bound, "amax")
+
+
+def _choices(pairs: list[tuple[int, ...]]) -> Tensor:
+    """[B, P] bool: all sets of pairs that do not hold a pair both ways."""
+    sets = torch.arange(2 ** len(pairs))[:, None] >> torch.arange(len(pairs)) & 1 == 1
+    for at, (i, j) in enumerate(pairs):
+        if (j, i) in pairs[:at]:
+            sets = sets[~(sets[:, at] & sets[:, pairs.index((j, i))])]
+    return sets
 
 
 def _quick_ratio(mean: Tensor, teams: Tensor, correlation: Tensor) -> Tensor:

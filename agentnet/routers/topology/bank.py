@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agentnet.routers.topology.graphs import Graphs
+from agentnet.routers.topology.graphs import Graphs, unique_graphs
 from agentnet.routers.topology.network import Worth
 
 BETA = 100.0
@@ -28,7 +29,7 @@ BETA = 100.0
 NEVER = float("inf")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Bank:
     """P graphs over N agents, judged on logged tasks in G groups of similar tasks.
 
@@ -60,12 +61,25 @@ class Bank:
 
     def expected(self, tasks: Tensor) -> tuple[Tensor, Tensor]:
         """[B, P] mean scores and [B, P] mean costs, over the unit, on logged tasks like these."""
-        weight = (
-            torch.zeros_like(self.sizes) if self.pseudo == NEVER else self.sizes / (self.sizes + self.pseudo)
-        )
+        score, cost = self._means
+        if self.pseudo == NEVER:
+            return score.expand(len(tasks), -1), cost.expand(len(tasks), -1)
         at = self.group(tasks)
-        means = [w[:, -1:] + weight * (w[:, :-1] - w[:, -1:]) for w in (self.score, self.cost)]
-        return means[0].T[at], means[1].T[at]
+        return score[at], cost[at]
+
+    @cached_property
+    def _means(self) -> tuple[Tensor, Tensor]:
+        """[G, P] expected scores and costs of tasks of each group; [1, P] where groups are ignored."""
+        if self.pseudo == NEVER:
+            return self.score[:, -1][None], self.cost[:, -1][None]
+        weight = self.sizes / (self.sizes + self.pseudo)
+        score, cost = (w[:, -1:] + weight * (w[:, :-1] - w[:, -1:]) for w in (self.score, self.cost))
+        return score.T.contiguous(), cost.T.contiguous()
+
+    @cached_property
+    def _floats(self) -> tuple[Tensor, Tensor]:
+        """[P, N] agents and [P, N * N] edges, as numbers."""
+        return self.graphs.keep.float(), self.graphs.edges.flatten(1).float()
 
     def energy(self, tasks: Tensor, rate: Tensor, worth: Worth | None) -> Tensor:
         """[B, P] E of every graph.
@@ -77,14 +91,13 @@ class Bank:
         """
         score, cost = self.expected(tasks)
         energy = BETA * (score - rate[:, None] * cost)
-        return energy if worth is None else energy + worth.of(self.graphs)
+        return energy if worth is None else energy + worth.of(*self._floats)
 
     def marginals(self, chance: Tensor) -> tuple[Tensor, Tensor]:
         """[B, N] probability that an agent is kept and [B, N, N] that i sends to j, from [B, P] of graphs."""
         n = len(self.names)
-        keep: Tensor = chance @ self.graphs.keep.float()
-        edge: Tensor = chance @ self.graphs.edges.flatten(1).float()
-        return keep, edge.view(-1, n, n)
+        keep, edges = self._floats
+        return chance @ keep, (chance @ edges).view(-1, n, n)
 
     def seated(self, names: Sequence[str], seat: Sequence[int]) -> tuple[Bank, Tensor]:
         """Returns the bank over other agents, and the positions here of the graphs there.
@@ -147,8 +160,6 @@ class Bank:
 
 def first_of_each(graphs: Graphs) -> Tensor:
     """Returns the positions of graphs that are not empty, the first of each where several are equal."""
-    p = len(graphs)
-    flat = torch.cat((graphs.keep, graphs.outputs, graphs.edges.flatten(1)), 1).numpy().reshape(p, -1)
-    _, first = np.unique(flat, axis=0, return_index=True)
-    rows = torch.from_numpy(np.sort(first))
+    rows, _ = unique_graphs(graphs)
+    rows = rows.sort().values
     return rows[graphs.keep[rows].any(1)]

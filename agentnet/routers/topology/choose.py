@@ -1,27 +1,37 @@
-"""Where graphs can be run for learning: by replaying recorded answers, or nowhere but in a log."""
+"""What there is to learn topologies from: agents, a place where graphs can be run, or a log."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from agentnet.graphs.pool import Pool
 from agentnet.outcomes.table import Outcomes
+from agentnet.routers.stats import AgentStats
 from agentnet.routers.topology.critic import Rollouts
 from agentnet.routers.topology.environment import Environment, EnvironmentFactory
+from agentnet.routers.topology.network import Agents
+from agentnet.routers.topology.parts import LoggedParts
 from agentnet.routers.topology.replay import CostIn, ReplayEnvironment
-from agentnet.routers.topology.start import logged_rollouts
+from agentnet.routers.topology.start import judged_runs
 
 FEWEST_RUNS = 40
 """Fewest judged runs of whole graphs from which topologies are learned."""
 
 
-def logged_graphs(outcomes: Outcomes, unit: CostIn) -> Rollouts | None:
-    """Returns the logged runs of whole graphs; None where there are too few, or all of them of one agent."""
-    found = logged_rollouts(outcomes, unit)
-    if found is None or len(found) < FEWEST_RUNS or int(found.graphs.keep.sum(1).max()) < 2:
+def logged_graphs(outcomes: Outcomes, unit: CostIn, *, normalise: str = "default") -> LoggedParts | None:
+    """Returns what the logged runs of whole graphs know; None where there are too few, or all of one agent.
+
+    Args:
+        outcomes: With ``runs``.
+        unit: What counts as cost.
+        normalise: Name of the normaliser by which answers are compared.
+    """
+    runs = judged_runs(outcomes, unit)
+    if len(runs) < FEWEST_RUNS or max(len(run.graph.nodes) for _, run in runs) < 2:
         return None
-    return found
+    return LoggedParts.of(outcomes, runs, unit, normalise)
 
 
 def environment_of(
@@ -54,11 +64,42 @@ def cost_unit(outcomes: Outcomes) -> CostIn:
     return "tokens" if np.isnan(outcomes.cost).all() else "usd"
 
 
-def dearest(logged: Rollouts | None) -> float:
+def dearest(logged: Rollouts) -> float:
     """Returns the mean cost of the dearest agent alone; of all graphs where none was logged alone."""
-    if logged is None:
-        return 1.0
     keep = logged.graphs.keep
     alone = keep & (keep.sum(1, keepdim=True) == 1)
     means = [float(logged.cost[rows].mean()) for rows in alone.T if bool(rows.any())]
     return max(means) if means else float(logged.cost.mean())
+
+
+def shortlisted(pool: Pool, mean: NDArray[np.float64], most: int) -> Pool:
+    """Returns the agents of the best mean scores, in the pool's order.
+
+    Args:
+        pool: A agents.
+        mean: [A] their mean scores.
+        most: Agents returned at most.
+    """
+    if len(pool) <= most:
+        return pool
+    best = sorted(range(len(pool)), key=lambda i: (-mean[i], pool.names[i]))[:most]
+    return pool.subset([pool.names[i] for i in sorted(best)])
+
+
+def agents_of(stats: AgentStats, pool: Pool, roles: NDArray[np.float32]) -> Agents:
+    """Returns what the networks may know of a pool; unknown agents get the means over the known.
+
+    Args:
+        stats: Of the agents with outcomes.
+        pool: A agents.
+        roles: [A, d] their encoded descriptions.
+    """
+    known, mean = stats.known(pool), stats.mean(pool)
+    cost = np.asarray(stats.cost(pool), np.float64) / (stats.unit_cost or 1.0)
+    facts = np.stack((mean, cost, known.astype(float)), 1)
+    if known.any():
+        facts[~known, 0] = mean[known].mean()
+    fill = float(np.nanmean(cost)) if not np.isnan(cost).all() else 0.0
+    return Agents(
+        torch.from_numpy(roles), torch.from_numpy(np.nan_to_num(facts, nan=fill).astype(np.float32))
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,11 @@ from agentnet.routers.topology.bank import Bank
 from agentnet.routers.topology.graphs import Graphs
 from agentnet.routers.topology.judges import CriticJudge, ReplayJudge, restore_judge
 from agentnet.routers.topology.learning import Learned
-from agentnet.routers.topology.network import Agents, TopologyNet
+from agentnet.routers.topology.network import Agents, Seats, TopologyNet
 from agentnet.routers.topology.picked import Picked
+
+_PRICES = 8
+"""Prices of which what the network reads is kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +44,7 @@ class EnergyPruner:
     roles: Tensor
     facts: Tensor
     unit: float
+    _seats: dict[float, Seats] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, learned: Learned, agents: Agents, unit: float) -> EnergyPruner:
@@ -117,10 +121,16 @@ class EnergyPruner:
         """What the networks know of the agents."""
         return Agents(self.roles, self.facts)
 
+    @torch.inference_mode()
     def forward(self, tasks: Tensor, rate: float) -> Tensor:
         """[B, P] energies: one pass of the network."""
-        prices = torch.full((len(tasks),), rate)
-        return self.bank.energy(tasks, prices, self.net(tasks, self.agents, prices))
+        price = torch.tensor([rate])
+        seats = self._seats.get(rate)
+        if seats is None:
+            while len(self._seats) >= _PRICES:
+                self._seats.pop(next(iter(self._seats)), None)
+            seats = self._seats[rate] = self.net.seats(self.agents, price)
+        return self.bank.energy(tasks, price, self.net.read(tasks, seats))
 
     @torch.inference_mode()
     def pick(self, tasks: Tensor, rate: float) -> Picked:
@@ -134,9 +144,9 @@ class EnergyPruner:
         energy = self.forward(tasks, rate).round(decimals=4)
         best = energy.argmax(1)
         score, cost = self.bank.expected(tasks)
-        rows = best[:, None]
+        at, rows = best.tolist(), best[:, None]
         return Picked(
-            graphs=self.bank.graphs.take(best), score=score.gather(1, rows)[:, 0],
+            among=self.bank.graphs, at=at, keys=at, score=score.gather(1, rows)[:, 0],
             cost=cost.gather(1, rows)[:, 0] * self.unit, evidence=energy,
         )  # fmt: skip
 

@@ -116,6 +116,20 @@ class Graphs:
         return (self.depth() * n + torch.arange(n, device=self.keep.device)).argsort(1)
 
 
+def unique_graphs(graphs: Graphs) -> tuple[Tensor, Tensor]:
+    """Returns the positions of the different graphs, and for each graph which of these it is.
+
+    >>> keep = torch.tensor([[True], [True]])
+    >>> [part.tolist() for part in unique_graphs(Graphs.joined(keep, torch.zeros(2, 1, 1).bool(), "all"))]
+    [[0], [0, 0]]
+    """
+    flat = torch.cat((graphs.keep, graphs.outputs, graphs.edges.flatten(1)), 1)
+    _, where = torch.unique(flat, dim=0, return_inverse=True)
+    first = torch.full((int(where.max()) + 1,), len(where))
+    first.scatter_reduce_(0, where, torch.arange(len(where)), "amin")
+    return first, where
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """What else a task graph needs beside its arrays.

@@ -24,9 +24,10 @@ from agentnet.routers.gnn.training import History, seeded, train
 from agentnet.routers.topology.bank import NEVER, Bank, first_of_each
 from agentnet.routers.topology.critic import CriticEnvironment, Critics, Rollouts, learn_critics, roll_out
 from agentnet.routers.topology.environment import Environment, dial_utility
-from agentnet.routers.topology.graphs import Graphs, Join
+from agentnet.routers.topology.graphs import Graphs, Join, unique_graphs
 from agentnet.routers.topology.judges import CriticJudge, ReplayJudge
 from agentnet.routers.topology.network import Agents, Decoder, TopologyNet
+from agentnet.routers.topology.parts import LoggedEnvironment, LoggedParts
 from agentnet.routers.topology.replay import ReplayEnvironment
 from agentnet.routers.topology.search import Effort, Found, evolve
 from agentnet.routers.topology.solo import FEWEST_HELD_OUT
@@ -38,7 +39,7 @@ PSEUDOS = (NEVER, 300.0, 100.0, 30.0, 5.0)
 """Settings of `Bank.pseudo` that are tried."""
 _RUNS = 12
 """Runs of every graph of the bank on every task, where an environment draws."""
-_A_GROUP = 50
+_A_GROUP = 12
 """Tasks a group, about."""
 
 
@@ -76,9 +77,10 @@ class Lesson:
         train: Positions of the tasks that are learned from.
         val: Positions of those that decide which weights are kept.
         env: Where graphs are run; None where there are only logged rollouts.
-        logged: Logged rollouts; None where there are none.
+        logged: What logged runs know; None where there are none.
         join: Whose answers the decision reads.
         unit: Unit of cost.
+        normalise: Name of the normaliser by which answers are compared.
     """
 
     tasks: Tensor
@@ -87,9 +89,10 @@ class Lesson:
     train: Tensor
     val: Tensor
     env: Environment | None
-    logged: Rollouts | None
+    logged: LoggedParts | None
     join: Join
     unit: float
+    normalise: str = "default"
 
     @property
     def messages(self) -> bool:
@@ -144,13 +147,14 @@ def learn_topology(lesson: Lesson, recipe: Recipe, training: Training) -> Learne
     env = lesson.env
     if env is None:
         assert lesson.logged is not None
-        critics = _critics(lesson, recipe, lesson.logged, training)
-        env = CriticEnvironment(critics, lesson.tasks, lesson.agents, lesson.names, join=lesson.join)
+        critics = _critics(lesson, recipe, lesson.logged.rollouts, training)
+        guess = CriticEnvironment(critics, lesson.tasks, lesson.agents, lesson.names, join=lesson.join)
+        env = LoggedEnvironment(lesson.logged, guess, join=lesson.join, normalise=lesson.normalise)
     found, group, centroids = search(lesson, env, recipe, generator)
     rows = first_of_each(found.graphs)
     table = Table.of(env, found.graphs.take(rows), lesson, generator, runs=_RUNS if found.draws else 1)
     bank = table.bank(found.graphs.take(rows), lesson, group, centroids)
-    rollouts = found.sample if lesson.logged is None else lesson.logged
+    rollouts = found.sample if lesson.logged is None else lesson.logged.rollouts
     judge: CriticJudge | ReplayJudge
     if isinstance(env, ReplayEnvironment):
         judge = ReplayJudge.of(env, lesson.train, bank.group(lesson.tasks[lesson.train]))
@@ -187,8 +191,10 @@ def search(
         layered_graphs(n, count // 2, lesson.join, generator),
     ]
     if lesson.logged is not None:
-        some = torch.randperm(len(lesson.logged), generator=generator)[:count]
-        start.append(lesson.logged.graphs.take(some))
+        graphs = lesson.logged.rollouts.graphs
+        rows, where = unique_graphs(graphs)
+        often = torch.bincount(where).argsort(descending=True, stable=True)[: 2 * count]
+        start.append(graphs.take(rows[often]))
     groups = max(1, min(12, len(lesson.train) // _A_GROUP))
     units = torch.from_numpy(unit_rows(lesson.tasks[lesson.train].numpy()))
     centroids = spherical_kmeans(units, groups, seed=0)
@@ -320,7 +326,7 @@ def _learn_energy(
 
     def epoch(_: int, generator: torch.Generator) -> Iterator[Tensor]:
         order = lesson.train[torch.randperm(len(lesson.train), generator=generator)]
-        for rows in torch.split(order, 64):
+        for rows in torch.split(order, 32):
             rate = draw_rates(len(rows), generator)
             chance = energies(net, bank, lesson, rows, rate).softmax(1)
             # Times (1 + r): what is at stake is the same in score at every price.

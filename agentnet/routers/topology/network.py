@@ -16,8 +16,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from agentnet.routers.topology.graphs import Graphs
-
 Decoder = Literal["directed", "gram"]
 _FURTHEST = 10.0
 """Prices above this are the same to the network: already there only the cheapest agents stand."""
@@ -42,6 +40,19 @@ class Agents:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Seats:
+    """What the network reads that does not depend on the task: made once for many tasks.
+
+    Attributes:
+        role: [N, w] projected descriptions.
+        told: [B, N, 7] facts and price; B is 1 where all tasks have the same price.
+    """
+
+    role: Tensor
+    told: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Worth:
     """Terms of the energy, for B tasks and N agents.
 
@@ -53,16 +64,19 @@ class Worth:
     agent: Tensor
     edge: Tensor
 
-    def of(self, graphs: Graphs) -> Tensor:
+    def of(self, keep: Tensor, edges: Tensor) -> Tensor:
         """[B, P] sum of the terms of P graphs.
 
-        >>> keep = torch.tensor([[True, True]])
-        >>> graphs = Graphs.joined(keep, torch.tensor([[[False, True], [False, False]]]), "all")
-        >>> Worth(torch.tensor([[1., 2.]]), torch.tensor([[[0., 4.], [8., 0.]]])).of(graphs).tolist()
+        Args:
+            keep: [P, N] 1.0 where an agent takes part.
+            edges: [P, N * N] 1.0 where i sends to j.
+
+        >>> worth = Worth(torch.tensor([[1., 2.]]), torch.tensor([[[0., 4.], [8., 0.]]]))
+        >>> worth.of(torch.tensor([[1., 1.]]), torch.tensor([[0., 1., 0., 0.]])).tolist()
         [[7.0]]
         """
-        agents: Tensor = self.agent @ graphs.keep.float().T
-        return agents + self.edge.flatten(1) @ graphs.edges.flatten(1).float().T
+        agents: Tensor = self.agent @ keep.T
+        return agents + self.edge.flatten(1) @ edges.T
 
 
 class TopologyNet(nn.Module):
@@ -103,22 +117,12 @@ class TopologyNet(nn.Module):
             agents: N agents.
             price: [B] what the dial's unit of cost is worth, in score: r of `exchange_rate`.
         """
-        z = self._embed(tasks, agents, price)
-        sent, read = self.sender(z), self.receiver(z)
-        if self.decoder == "gram":
-            gram = read @ read.transpose(1, 2)
-            low, high = gram.amin((1, 2), keepdim=True), gram.amax((1, 2), keepdim=True)
-            edge = 2 * (gram - low) / (high - low).clamp_min(1e-9) - 1
-        else:
-            edge = sent @ read.transpose(1, 2) / self.rank**0.5
-        return Worth(self.agent(z).squeeze(-1), edge)
+        return self.read(tasks, self.seats(agents, price))
 
-    def _embed(self, tasks: Tensor, agents: Agents, price: Tensor) -> Tensor:
-        n = len(agents.roles)
-        role = self.role(agents.roles).expand(len(tasks), -1, -1)
-        task = self.task(tasks)[:, None].expand(-1, n, -1)
-        facts = agents.facts.expand(len(tasks), -1, -1)
-        r = price.clamp(max=_FURTHEST)[:, None].expand(-1, n)
+    def seats(self, agents: Agents, price: Tensor) -> Seats:
+        """Returns what is known before the tasks are; see `forward`. One price will do for all tasks."""
+        facts = agents.facts.expand(len(price), -1, -1)
+        r = price.clamp(max=_FURTHEST)[:, None].expand(-1, len(agents.roles))
         told = torch.stack(
             (
                 torch.log10(r + 1e-3) / 2,
@@ -128,7 +132,26 @@ class TopologyNet(nn.Module):
             ),
             -1,
         )
-        z = self.inner(torch.cat((role, task, role * task, facts, told), -1))
+        return Seats(self.role(agents.roles), torch.cat((facts, told), -1))
+
+    def read(self, tasks: Tensor, seats: Seats) -> Worth:
+        """Returns the terms for tasks [B, d]; see `forward`."""
+        z = self._embed(tasks, seats)
+        sent, read = self.sender(z), self.receiver(z)
+        if self.decoder == "gram":
+            gram = read @ read.transpose(1, 2)
+            low, high = gram.amin((1, 2), keepdim=True), gram.amax((1, 2), keepdim=True)
+            edge = 2 * (gram - low) / (high - low).clamp_min(1e-9) - 1
+        else:
+            edge = sent @ read.transpose(1, 2) / self.rank**0.5
+        return Worth(self.agent(z).squeeze(-1), edge)
+
+    def _embed(self, tasks: Tensor, seats: Seats) -> Tensor:
+        n = len(seats.role)
+        role = seats.role.expand(len(tasks), -1, -1)
+        task = self.task(tasks)[:, None].expand(-1, n, -1)
+        told = seats.told.expand(len(tasks), -1, -1)
+        z = self.inner(torch.cat((role, task, role * task, told), -1))
         pooled = z.mean(1, keepdim=True).expand_as(z)
         out: Tensor = self.outer(torch.cat((z, pooled), -1))
         return out

@@ -113,7 +113,9 @@ class PaperPruner:
         graphs = decode(output, join=self.join)
         level = torch.full((len(tasks),), self.level)
         flat = torch.cat((output.keep[:, None], output.edges), 1)
-        return Picked(graphs, level, torch.full_like(level, float("nan")), flat)
+        keys = [row.tobytes() for row in torch.cat((graphs.keep[:, None], graphs.edges), 1).numpy()]
+        nan = torch.full_like(level, float("nan"))
+        return Picked(graphs, range(len(graphs)), keys, level, nan, flat)
 
     def probabilities(self, evidence: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Returns [N] p and [N, N] A of one task."""
@@ -153,8 +155,8 @@ def _labels(
             lesson.env, tasks=lesson.train, generator=torch.Generator().manual_seed(seed),
             budget=recipe.budget, k=recipe.top, net=net, inputs=inputs,
         )  # fmt: skip
-    log = lesson.logged
-    assert log is not None
+    assert lesson.logged is not None
+    log = lesson.logged.rollouts
     learned_from = one_hot(lesson.train, len(lesson.tasks)).sum(0).bool()
     log = log.take(learned_from[log.task])
     return rank_labels(log.task, log.graphs.keep, log.graphs.edges, log.score, log.cost, recipe.top)

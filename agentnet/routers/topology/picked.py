@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,16 +19,25 @@ class Picked:
     """Graphs chosen for B tasks.
 
     Attributes:
-        graphs: B graphs.
+        among: Graphs that could be chosen.
+        at: B positions among them.
+        keys: B keys, of one pruner equal where the graphs are: what is made of a graph is kept under them.
         score: [B] expected score; NaN where the recipe expects none.
         cost: [B] expected cost, in the unit of learning; NaN likewise.
         evidence: [B, ...] what `Pruner.probabilities` reads of each task.
     """
 
-    graphs: Graphs
+    among: Graphs
+    at: Sequence[int]
+    keys: Sequence[Hashable]
     score: Tensor
     cost: Tensor
     evidence: Tensor
+
+    @property
+    def graphs(self) -> Graphs:
+        """The B graphs."""
+        return self.among.take(torch.tensor(self.at, dtype=torch.long))
 
 
 class Pruner(Protocol):

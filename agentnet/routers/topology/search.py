@@ -17,7 +17,7 @@ from torch import Tensor
 
 from agentnet.routers.topology.critic import Rollouts, roll_out
 from agentnet.routers.topology.environment import Environment, dial_utility
-from agentnet.routers.topology.graphs import Graphs, Join
+from agentnet.routers.topology.graphs import Graphs, Join, unique_graphs
 from agentnet.routers.topology.sampler import forward_pairs
 
 _EACH = 3
@@ -175,18 +175,21 @@ def evolve(
         effort: How long.
     """
     judge = _Judge(env, tasks, _members(group), rates, generator)
-    kept = judge.all_of(Genes.of(start).pruned(effort.pruning))
+    genes = Genes.of(start).pruned(effort.pruning)
+    kept = judge.all_of(genes.take(_different(genes, env.join)))
     draws = judge.draws(kept)
     parts = [_rollouts(kept, env, tasks, effort.sample // 2, generator)]
-    tried = len(start)
+    tried = len(kept.genes)
     for _ in range(effort.generations):
         kept = kept.take(judge.survivors(kept.score, kept.cost))
         if draws:
             kept = kept.mixed(judge.all_of(kept.genes))
         parents = torch.randint(len(kept.genes), (effort.children,), generator=generator)
         young = kept.genes.take(parents).changed(generator).pruned(effort.pruning)
-        young = judge.promising(young, kept, effort.first_look)
-        tried += effort.children
+        # What is there already, or comes twice, would only crowd out others.
+        fresh = _different(Genes.cat([kept.genes, young]), env.join) - len(kept.genes)
+        young = judge.promising(young.take(fresh[fresh >= 0]), kept, effort.first_look)
+        tried += int((fresh >= 0).sum())
         if len(young):
             new = judge.all_of(young)
             parts.append(_rollouts(new, env, tasks, effort.sample // (2 * effort.generations), generator))
@@ -284,6 +287,11 @@ class _Judge:
         score, cost = self.run(young, at)
         lives = self.survivors(torch.cat((kept.score[:, at], score)), torch.cat((kept.cost[:, at], cost)), at)
         return young.take(lives[lives >= len(kept.genes)] - len(kept.genes))
+
+
+def _different(genes: Genes, join: Join) -> Tensor:
+    """Returns the positions, ascending, of the first of each graph."""
+    return unique_graphs(genes.graphs(join))[0].sort().values
 
 
 def _members(group: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,21 @@ from agentnet.routers.topology.network import Agents
 
 FEWEST_HELD_OUT = 20
 """Held-out tasks below which nothing is chosen by them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SoloSeats:
+    """What the network reads that does not depend on the task.
+
+    Attributes:
+        role: [N, w] projected descriptions.
+        facts: [N, 3] as in `Agents`.
+        start: [N] log-odds of the agents' mean scores.
+    """
+
+    role: Tensor
+    facts: Tensor
+    start: Tensor
 
 
 class SoloNet(nn.Module):
@@ -32,13 +48,20 @@ class SoloNet(nn.Module):
 
     def forward(self, tasks: Tensor, agents: Agents) -> Tensor:
         """Returns [B, N] log-odds for tasks [B, d]."""
-        n = len(agents.roles)
-        role = self.role(agents.roles).expand(len(tasks), -1, -1)
-        task = self.task(tasks)[:, None].expand(-1, n, -1)
-        facts = agents.facts.expand(len(tasks), -1, -1)
+        return self.read(tasks, self.seats(agents))
+
+    def seats(self, agents: Agents) -> SoloSeats:
+        """Returns what is known before the tasks are."""
         start = torch.logit(agents.facts[:, 0].clamp(0.02, 0.98))
+        return SoloSeats(self.role(agents.roles), agents.facts, start)
+
+    def read(self, tasks: Tensor, seats: SoloSeats) -> Tensor:
+        """Returns [B, N] log-odds for tasks [B, d]."""
+        role = seats.role.expand(len(tasks), -1, -1)
+        task = self.task(tasks)[:, None].expand(-1, len(seats.role), -1)
+        facts = seats.facts.expand(len(tasks), -1, -1)
         change: Tensor = self.correct(torch.cat((role, task, role * task, facts), -1)).squeeze(-1)
-        return start + change
+        return seats.start + change
 
 
 def learn_solo(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from agentnet.outcomes.table import Outcomes
+from agentnet.outcomes.table import LoggedRun, Outcomes
 from agentnet.routers.topology.critic import Rollouts
 from agentnet.routers.topology.graphs import Graphs, Join
 from agentnet.routers.topology.sampler import forward_pairs
@@ -59,11 +59,11 @@ def layered_graphs(n_agents: int, count: int, join: Join, generator: torch.Gener
     return Graphs.joined(keep, layer[:, :, None] < layer[:, None, :], join)
 
 
-def logged_rollouts(outcomes: Outcomes, unit: str) -> Rollouts | None:
-    """Reads the logged runs of whole graphs that were judged; None where there are none.
+def judged_runs(outcomes: Outcomes, unit: str) -> list[tuple[int, LoggedRun]]:
+    """Returns the logged runs of whole graphs that can be learned from, each with its row.
 
-    Runs in which an agent stands twice, or of agents that the pool does not have, are left out; so are those
-    of unknown cost.
+    Runs that were not judged, in which an agent stands twice, of agents that the pool does not have, or of
+    unknown cost are left out.
 
     Args:
         outcomes: With ``runs``; the tasks are its rows, the agents its pool.
@@ -77,15 +77,21 @@ def logged_rollouts(outcomes: Outcomes, unit: str) -> Rollouts | None:
         names = [node.agent for node in run.graph.nodes]
         plain = len(set(names)) == len(names) and set(names) <= known
         if run.score is not None and cost is not None and plain and run.query_id in row:
-            runs.append((row[run.query_id], run.graph, run.score, float(cost)))
+            runs.append((row[run.query_id], run))
+    return runs
+
+
+def logged_rollouts(outcomes: Outcomes, unit: str) -> Rollouts | None:
+    """Returns the runs of `judged_runs` as rollouts; None where there are none."""
+    runs = judged_runs(outcomes, unit)
     if not runs:
         return None
-    task, graphs, score, cost_of = zip(*runs, strict=True)
+    cost = [run.tokens if unit == "tokens" else run.cost_usd for _, run in runs]
     return Rollouts(
-        torch.tensor(task),
-        Graphs.of(graphs, outcomes.agents),
-        torch.tensor(score, dtype=torch.float32),
-        torch.tensor(cost_of, dtype=torch.float32),
+        torch.tensor([row for row, _ in runs]),
+        Graphs.of([run.graph for _, run in runs], outcomes.agents),
+        torch.tensor([run.score for _, run in runs], dtype=torch.float32),
+        torch.tensor([float(c) for c in cost if c is not None], dtype=torch.float32),
     )
 
 

@@ -134,7 +134,7 @@ def test_where_nothing_is_gained_by_pruning_everybody_is_best(complete):
 
 @pytest.mark.parametrize("kind", ["mixed", "adversarial", "specialists"])
 def test_nearly_all_societies_of_the_prior_are_certified(kind):
-    done = [best.certified for seed in range(4) for best in Society.draw(seed, kind).optima]
+    done = [best.certified for seed in range(3) for best in Society.draw(seed, kind).optima]
     assert np.mean(done) >= 0.95
 
 
