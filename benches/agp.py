@@ -4,15 +4,16 @@
         [--out benches/results/agp.json]
 
 - ``rollouts``: draw graphs from each task's own log-odds, take their log-probability and replay them on
-  recorded answers; 4,096 at once (`sample_ordered`, `log_prob_ordered`, `ReplayEnvironment.run`), against two
+  recorded answers; 4,096 at once (`sample_ordered`, `log_prob_ordered`, `ReplayEnvironment.run`), against
   loops that do the same for one graph at a time. ``objects``: `agentnet.graphs.sampling` draws in numpy, and
   `agentnet.graphs.replay` runs the `TaskGraph`. ``plain``: Python lists and bit sets, made fast by hand.
+  ``singly``: the same functions as at once, called with one graph.
 - ``society``: the same with the closed-form accuracy of a simulated society instead of recorded answers;
-  ``numpy`` draws by `agentnet.graphs.sampling` and computes in numpy, ``plain`` as above.
-- ``decision``: one ``route`` of the router ``agp`` for 9 agents, the text encoded beforehand, against three
-  parts of it: ``network``, one bare forward; ``energies``, this and the energies of the graphs in the bank;
-  ``forward_once``, this and the choice among them. The bare forward is the first: the last holds work of the
-  decision itself.
+  ``numpy`` draws by `agentnet.graphs.sampling` and computes in numpy, ``plain`` and ``singly`` as above.
+- ``decision``: one ``route`` of the router ``agp`` for 9 agents, the text encoded beforehand, against
+  ``network``, one bare forward of `TopologyNet` on the raw encodings, nothing kept from passes before;
+  ``energies``, this and the energies of the graphs in the bank; and ``forward_once``, the router's own method
+  for the bare forward: the first, and the look-up of the pool.
 
 The loops run on fewer graphs; times are per graph. One thread. The loops' replays and log-probabilities are
 first checked against those of the arrays on the same graphs. Ratios are medians of the ratios of paired
@@ -54,7 +55,7 @@ from agentnet.routers.topology.replay import ReplayEnvironment
 from agentnet.routers.topology.sampler import Draw, forward_pairs, log_prob_ordered, sample_ordered
 
 DIM, TASKS, AT_ONCE = 384, 400, 4096
-LOOPED = {"objects": 100, "numpy": 200, "plain": 500}
+LOOPED = {"objects": 100, "numpy": 200, "plain": 500, "singly": 50}
 """Graphs that a loop runs in a round."""
 
 
@@ -97,6 +98,13 @@ def at_once(odds: Odds, env: Environment) -> Callable[[], object]:
             return chance, env.run(odds.tasks, Graphs.joined(draw.keep, draw.edges, env.join), generator)
 
     return work
+
+
+def singly_loop(odds: Odds, r: int, env: Environment) -> Callable[[], list[Any]]:
+    """What `at_once` does, a graph a call."""
+    parts = [getattr(odds, name)[:r].split(1) for name in ("tasks", "keep", "order", "edge")]
+    works = [at_once(Odds(*one), env) for one in zip(*parts, strict=True)]
+    return lambda: [work() for work in works]
 
 
 # -- one by one, numpy and objects -------------------------------------------------------------
@@ -255,6 +263,7 @@ def bench_rollouts(rounds: int, at_once_graphs: int) -> Result:
         loops = {
             "objects": objects_loop(odds, LOOPED["objects"], env, data),
             "plain": plain_loop(odds.lists(LOOPED["plain"]), plain),
+            "singly": singly_loop(odds, LOOPED["singly"], env),
         }
         found[f"{agents}_agents"] = compared(odds, env, loops, rounds)
     return found
@@ -272,14 +281,15 @@ def bench_society(rounds: int, at_once_graphs: int) -> Result:
     loops = {
         "numpy": numpy_society_loop(odds, LOOPED["numpy"], env),
         "plain": plain_loop(odds.lists(LOOPED["plain"]), plain),
+        "singly": singly_loop(odds, LOOPED["singly"], env),
     }
     return {"agents": len(env.agents)} | compared(odds, env, loops, rounds)
 
 
 def bench_decision(rounds: int) -> Result:
-    """A decision of a fitted router; how long it was trained has no bearing on how long it decides."""
+    """A decision of a router with the bank of a full search; what its weights are has no bearing."""
     data = recorded(9)
-    router: Any = make_router("agp", encoder=f"hash:{DIM}", generations=5, epochs=2)
+    router: Any = make_router("agp", encoder=f"hash:{DIM}", epochs=2)
     router.fit(data, data.pool, device="cpu")
     tasks: list[Task] = data.tasks()[:100]
     vectors = router.encode(tasks)
@@ -296,7 +306,8 @@ def bench_decision(rounds: int) -> Result:
 
     @torch.inference_mode()
     def energies(i: int) -> object:
-        return pruner.forward(rows[i : i + 1], 0.1)
+        worth = pruner.net(rows[i : i + 1], pruner.agents, price)
+        return pruner.bank.energy(rows[i : i + 1], price, worth)
 
     sides = {
         "route": each(lambda i: router.route_batch(tasks[i : i + 1], data.pool, vectors=vectors[i : i + 1])),

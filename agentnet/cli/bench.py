@@ -19,10 +19,18 @@ def root() -> None:
 
 @app.command("run")
 def run(
-    suite: Annotated[str, typer.Argument(help="Name of a suite: routing, paths, onboarding, kgqa.")],
-    data: Annotated[
-        list[str], typer.Option("--data", help="A data pack's folder, or a folder of packs; repeatable.")
+    suite: Annotated[
+        str,
+        typer.Argument(help="Name of a suite: routing, paths, onboarding, kgqa, topology."),
     ],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            help="A data pack's folder, or a folder of packs; repeatable. Suite topology: also the pack of "
+            "its live part.",
+        ),
+    ] = None,
     routers: Annotated[
         str | None, typer.Option("--routers", help="Names, comma-separated; default: all.")
     ] = None,
@@ -32,7 +40,10 @@ def run(
     ),
     encoder: Annotated[str, typer.Option("--encoder", help="Text encoder of all routers.")] = "minilm",
     simulated: Annotated[
-        bool, typer.Option("--simulated/--no-simulated", help="Suite paths: run its simulated part too.")
+        bool,
+        typer.Option(
+            "--simulated/--no-simulated", help="Suites paths, topology: run the simulated part too."
+        ),
     ] = True,
     rows: Annotated[
         str, typer.Option("--rows", help="Suites routing, onboarding: auto, test or cross-fitted.")
@@ -46,17 +57,28 @@ def run(
         ),
     ] = None,
     traces: Annotated[
-        str | None, typer.Option("--traces", help="Suite kgqa: URL of the database of recorded runs.")
+        str | None,
+        typer.Option(
+            "--traces",
+            help="Suite kgqa: URL of the database of recorded runs. Suite topology: the recordings' folder.",
+        ),
     ] = None,
     record: Annotated[
-        bool, typer.Option("--record/--no-record", help="Suite kgqa: ask what is not recorded yet.")
+        bool,
+        typer.Option("--record/--no-record", help="Suites kgqa, topology: ask what is not recorded yet."),
     ] = True,
     model: Annotated[
-        Path | None, typer.Option("--model", help="Suite kgqa: GGUF file of the embedded model.")
+        Path | None, typer.Option("--model", help="Suites kgqa, topology: GGUF file of the embedded model.")
     ] = None,
     ablations: Annotated[
         bool, typer.Option("--ablations/--no-ablations", help="Suite kgqa: run the ablations too.")
     ] = True,
+    parts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--part", help="Suite topology: simulated, replayed or live; repeatable; default: what there is."
+        ),
+    ] = None,
 ) -> None:
     """Run a benchmark suite; writes results.json and a self-contained report.html.
 
@@ -64,11 +86,11 @@ def run(
     """
     from agentnet.bench.suites import run_suite
 
-    given = {"traces": traces, "record": record, "model": model, "ablations": ablations}
-    usual = {"traces": None, "record": True, "model": None, "ablations": True}
+    given = {"traces": traces, "record": record, "model": model, "ablations": ablations, "parts": parts}
+    usual = {"traces": None, "record": True, "model": None, "ablations": True, "parts": None}
     run_suite(
         suite,
-        data=data,
+        data=data or (),
         routers=[name.strip() for name in routers.split(",") if name.strip()] if routers else None,
         seeds=seeds,
         out=out,
@@ -80,5 +102,5 @@ def run(
         simulated=simulated,
         rows=rows,
         counted_by=counted_by,
-        recording={name: value for name, value in given.items() if value != usual[name]},
+        recording={name: value for name, value in given.items() if value not in (usual[name], [])},
     )

@@ -39,12 +39,13 @@ from agentnet.routers.topology.choose import (
     dearest,
     environment_of,
     logged_graphs,
+    logged_join,
     shortlisted,
 )
 from agentnet.routers.topology.energy import EnergyPruner
 from agentnet.routers.topology.environment import EnvironmentFactory
 from agentnet.routers.topology.evidence import gather
-from agentnet.routers.topology.graphs import Shape
+from agentnet.routers.topology.graphs import Shape, check_decision
 from agentnet.routers.topology.learning import Lesson, Recipe, Training, learn_topology
 from agentnet.routers.topology.network import Agents, Decoder
 from agentnet.routers.topology.paper import PaperPruner, PaperRecipe
@@ -179,12 +180,13 @@ class AgpRouter(EncodedRouter[_View]):
             seconds=0, chosen=chosen, notes=notes,
         )  # fmt: skip
         rows = val_rows if len(val_rows) >= FEWEST_HELD_OUT else np.arange(len(outcomes))
-        return report, rows, self._solo_scores(tasks[rows], self._seats(agents))
+        return report, rows, self._solo.scores(tasks[rows], self._solo.seats(agents))
 
     def _learn_graphs(
         self, outcomes: Outcomes, tasks: torch.Tensor, training: Training
     ) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Learns which graphs to run; returns what the report tells."""
+        check_decision(self.decision, outcomes.pool)
         pool = shortlisted(outcomes.pool, self.stats.mean(outcomes.pool), self.shortlist)
         some = outcomes.for_pool(pool)
         self._cost_in = cost_unit(outcomes)
@@ -210,7 +212,7 @@ class AgpRouter(EncodedRouter[_View]):
         lesson = Lesson(
             tasks=tasks[rows], agents=self._agents(pool), names=pool.names, train=torch.from_numpy(train),
             val=torch.from_numpy(np.flatnonzero(split == "val")), env=env, logged=logged,
-            join=env.join if env is not None else "sinks", unit=self._unit,
+            join=env.join if env is not None else logged_join(outcomes), unit=self._unit,
             normalise=self.normalise,
         )  # fmt: skip
         self._shape = Shape(
@@ -269,28 +271,18 @@ class AgpRouter(EncodedRouter[_View]):
         return [(ids[row], self._shape.task_graph(names, g.keep[0], g.edges[0])) for row, g in wanted]
 
     # -- predicting ----------------------------------------------------------------------------
+    @torch.no_grad()
     def _view(self, pool: Pool) -> _View:
+        assert self._solo is not None
         agents = self._agents(pool)
         pruner = self._pruner
         if pruner is not None:
             pruner = pruner.seated(pool.names, agents.roles)
-        return _View(self._seats(agents), self.stats.cost(pool), pruner)
+        return _View(self._solo.seats(agents), self.stats.cost(pool), pruner)
 
     def _predict_known(self, view: _View, vectors: Vectors) -> tuple[Floats, Floats]:
-        return self._solo_scores(torch.from_numpy(np.ascontiguousarray(vectors)), view.solo), view.cost
-
-    @torch.inference_mode()
-    def _seats(self, agents: Agents) -> SoloSeats:
         assert self._solo is not None
-        return self._solo.seats(agents)
-
-    @torch.inference_mode()
-    def _solo_scores(self, tasks: torch.Tensor, seats: SoloSeats) -> Floats:
-        assert self._solo is not None
-        logits = [self._solo.read(tasks[at : at + 1024], seats) for at in range(0, len(tasks), 1024)]
-        # Four digits: a batch of another size differs in the last ones.
-        scores: Floats = torch.cat(logits).round(decimals=4).sigmoid().double().numpy()
-        return scores
+        return self._solo.scores(torch.from_numpy(np.ascontiguousarray(vectors)), view.solo), view.cost
 
     def _knows(self, pool: Pool) -> NDArray[np.bool_]:
         return self.stats.known(pool)
@@ -307,7 +299,7 @@ class AgpRouter(EncodedRouter[_View]):
         """One bare pass of the deciding network over encoded tasks: the reference of benchmarks."""
         view, _ = self._prepared(pool)
         if view.pruner is not None:
-            view.pruner.pick(torch.from_numpy(vectors), 0.1)
+            view.pruner.forward(torch.from_numpy(vectors), 0.1)
 
     def _decide(
         self,
@@ -326,6 +318,7 @@ class AgpRouter(EncodedRouter[_View]):
                 tasks, pool, scores, options, live=live, seen=seen, vectors=vectors
             )  # fmt: skip
         assert vectors is not None  # `route_batch` encodes
+        check_decision(self.decision, pool)
         rate = self.rate(options)
         encoded = torch.from_numpy(np.ascontiguousarray(vectors))
         picked = view.pruner.pick(encoded, rate)
@@ -339,7 +332,7 @@ class AgpRouter(EncodedRouter[_View]):
                 Decision(
                     graph=graph, candidates=scores.agents, raw=scores.raw[i], calibrated=scores.calibrated[i],
                     cost=costs[i], propensity=1.0, router=self.name, version=self.version,
-                    evidence=partial(self._gather, view.pruner, picked, encoded[i], i, graph, rate),
+                    evidence=partial(self._gather, view.pruner, picked, i, encoded[i], graph, rate),
                     calibration_id=scores.calibration_id,
                     expected_score=expected[i] if graph is not None and expected[i] == expected[i] else None,
                 )
@@ -360,18 +353,12 @@ class AgpRouter(EncodedRouter[_View]):
         return graph
 
     def _gather(
-        self,
-        pruner: Pruner,
-        picked: Picked,
-        task: torch.Tensor,
-        row: int,
-        graph: TaskGraph | None,
-        rate: float,
+        self, pruner: Pruner, picked: Picked, row: int, task: torch.Tensor, graph: TaskGraph | None, r: float
     ) -> Evidence:
         return gather(
-            pruner, self._shape, task, picked.among.take(torch.tensor([picked.at[row]])), picked.evidence[row],
+            pruner, self._shape, task, picked.graphs.take(slice(row, row + 1)), picked.evidence[row],
             graph=graph, score=float(picked.score[row]), cost=float(picked.cost[row]), unit=self._cost_in,
-            rate=rate,
+            rate=r,
         )  # fmt: skip
 
     def _explain(self, choice: Choice) -> Evidence:
@@ -384,14 +371,8 @@ class AgpRouter(EncodedRouter[_View]):
         state, arrays = super()._state()
         assert self._solo is not None
         arrays |= {f"solo.{name}": array for name, array in arrays_of(self._solo).items()}
-        shape = {"messages": self._shape.messages, "join": self._shape.join}
-        state |= {
-            "unit": self._unit,
-            "cost_in": self._cost_in,
-            "shape": shape,
-            "pruner": None,
-            "votes": self._votes,
-        }
+        state |= {"unit": self._unit, "cost_in": self._cost_in, "votes": self._votes, "pruner": None}
+        state["shape"] = {"messages": self._shape.messages, "join": self._shape.join}
         if self._pruner is not None:
             state["pruner"], more = self._pruner.state()
             arrays |= {f"pruner.{name}": array for name, array in more.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ _FEWEST = 50
 _BIN, _BINS = 50, 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Calibration:
     """A strictly increasing curve from raw score to probability.
 
@@ -44,7 +45,7 @@ class Calibration:
     y: tuple[float, ...] = ()
     """Probabilities at the knots."""
 
-    @property
+    @cached_property
     def id(self) -> str | None:
         """Content hash; None where nothing is changed."""
         return None if self.kind == "none" else content_hash(self.to_dict())

@@ -35,7 +35,7 @@ from agentnet.routers.stats import AgentStats
 from agentnet.routers.topology.environment import Environment, EnvironmentFactory
 from agentnet.routers.topology.explain import TopologyEvidence
 from agentnet.routers.topology.fixed import FIXED, Fixed, fixed_edges, task_noise
-from agentnet.routers.topology.graphs import Graphs, Join, Shape, vote_weights
+from agentnet.routers.topology.graphs import Graphs, Join, Shape, check_decision, vote_weights
 from agentnet.routers.topology.learned import LEARNED, Learned, Site, learn
 from agentnet.routers.topology.reinforce import Lesson
 
@@ -142,6 +142,7 @@ class TopologyRouter(Encodes, Router):
 
     # -- learning ------------------------------------------------------------------------------
     def _fit(self, outcomes: Outcomes, pool: Pool, *, seed: int, device: str) -> FitReport:
+        check_decision(self.decision, pool)
         rows = training_rows(outcomes, pool)
         self._stats, self._seed, self._learned = AgentStats.of(rows), seed, None
         self._made, self._site = {}, None
@@ -228,6 +229,7 @@ class TopologyRouter(Encodes, Router):
         seen: PartialRun | None,
         vectors: NDArray[np.float32] | None,
     ) -> list[Decision]:
+        check_decision(self.decision, pool)
         made = self._topologies(tasks, pool, vectors)
         fits = good_enough(scores.calibrated, None, options.abstain_below)
         return [

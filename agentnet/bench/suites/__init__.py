@@ -17,7 +17,13 @@ SUITES = {
     "paths": "agentnet.bench.suites.paths",
     "onboarding": "agentnet.bench.suites.onboarding",
     "kgqa": "agentnet.bench.suites.kgqa",
+    "topology": "agentnet.bench.suites.topology",
 }
+TAKES: Mapping[str, frozenset[str]] = {
+    "kgqa": frozenset({"traces", "record", "model", "ablations"}),
+    "topology": frozenset({"traces", "record", "model", "parts"}),
+}
+"""Settings in ``recording`` that a suite takes."""
 
 
 def run_suite(
@@ -50,20 +56,21 @@ def run_suite(
         progress: Where it is said what is being done; None says nothing.
         encoder: Text encoder of all routers.
         cache: Folder in which encodings are kept; None keeps them in memory.
-        simulated: Whether suite ``paths`` runs its simulated part too.
+        simulated: Whether suites ``paths`` and ``topology`` run their simulated part too.
         rows: Rows that suites ``routing`` and ``onboarding`` evaluate:
             ``"test"``, ``"cross-fitted"`` or ``"auto"``.
         counted_by: Router that finds which agents count in suite ``onboarding``, on the test rows; None lets
             every router find its own.
-        recording: Settings of suite ``kgqa``: ``traces``, ``record``, ``model``, ``ablations``.
+        recording: Settings of suites that record, see `TAKES`: ``traces``, ``record``, ``model``, and
+            ``ablations`` (kgqa) or ``parts`` (topology).
 
     Raises:
-        InvalidInput: there is no such suite, or it has no simulated part to leave out or no choice of rows.
+        InvalidInput: there is no such suite, it needs a pack, or it lacks what a setting is about.
     """
     if name not in SUITES:
         raise InvalidInput(f"no suite {name!r}; there are: {', '.join(SUITES)}.")
-    if not simulated and name != "paths":
-        raise InvalidInput(f"suite {name!r} has no simulated part; only 'paths' has.")
+    if not simulated and name not in ("paths", "topology"):
+        raise InvalidInput(f"suite {name!r} has no simulated part; only 'paths' and 'topology' have.")
     if rows != "auto" and name not in ("routing", "onboarding"):
         raise InvalidInput(f"suite {name!r} has no choice of rows; only 'routing' and 'onboarding' have.")
     further: dict[str, Any] = {} if simulated else {"simulated": False}
@@ -73,8 +80,10 @@ def run_suite(
         raise InvalidInput(f"suite {name!r} counts no agents; only 'onboarding' does.")
     if counted_by:
         further["counted_by"] = counted_by
-    if recording and name != "kgqa":
-        raise InvalidInput(f"suite {name!r} records nothing; only 'kgqa' takes {', '.join(recording)}.")
+    if unknown := (recording or {}).keys() - TAKES.get(name, frozenset()):
+        raise InvalidInput(f"suite {name!r} has no setting {', '.join(sorted(unknown))}.")
+    if not data and name != "topology":
+        raise InvalidInput(f"suite {name!r} needs a pack: give one with --data.")
     further |= recording or {}
     results: dict[str, Any] = import_module(SUITES[name]).run(
         data=data,

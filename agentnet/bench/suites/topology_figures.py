@@ -16,8 +16,8 @@ from agentnet.bench import metrics
 class Figure:
     """A mean over n societies or queries with its 95% bootstrap interval.
 
-    >>> Figure.of([0.0, 1.0] * 50).told
-    '0.500 [0.400, 0.600]'
+    >>> Figure.of([0.5, 0.5, 0.5]).told
+    '0.500 [0.500, 0.500]'
     """
 
     mean: float

@@ -31,7 +31,8 @@ NOTE = (
     "Simulated: no model answers here, agents and their messages are a documented random model in which the "
     f"best topology is known. {TASKS:,} tasks a society: 600 train, 200 val, 200 test. Figures are of the "
     "test tasks, with expected scores; value is accuracy minus the society's price of the tokens. Means and "
-    "95% bootstrap intervals are over societies, differences are paired. One fit a society (seed 0). "
+    "95% bootstrap intervals are over societies, differences are paired; of five societies or fewer an "
+    "interval is narrower than it should be. One fit a society (seed 0). "
     f"The learned rivals get {ROLLOUTS} graphs a task and step and the society's price (their papers: 1, and "
     "no price)."
 )

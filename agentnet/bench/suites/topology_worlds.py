@@ -127,8 +127,8 @@ class Sheet:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Sheet:
         """Builds a sheet from JSON values."""
-        columns = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "world"}
-        return cls(world=World(**data["world"]), **columns)
+        columns: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**columns | {"world": World(**data["world"])})
 
 
 class Bed:
@@ -159,7 +159,7 @@ class Bed:
 
     @cached_property
     def _best(self) -> NDArray[np.float64]:
-        # A society in which somebody has turned is judged by its state after that, with conditions of its own.
+        # Where somebody has turned, the judge has the conditions before and after; `after` has its own.
         optima = self.society.after.optima
         return np.array([optima[c % len(optima)].value for c in self._judge.conditions.tolist()])
 
@@ -191,7 +191,7 @@ class Bed:
         settings = {k: v for k, v in (entry.settings or {}).items() if v is not PRICED}
         if len(settings) < len(entry.settings or {}):
             settings[PRICED] = exchange_rate(self.society.dial)
-        router = make_router(entry.router, encoder=ENCODER, **settings)
+        router: Any = make_router(entry.router, encoder=ENCODER, **settings)
         router.use_environment(self.society.environment)
         given = self.outcomes if rows is None else rows
         start = time.perf_counter()

@@ -11,6 +11,7 @@ from agentnet.outcomes.table import Outcomes
 from agentnet.routers.stats import AgentStats
 from agentnet.routers.topology.critic import Rollouts
 from agentnet.routers.topology.environment import Environment, EnvironmentFactory
+from agentnet.routers.topology.graphs import Join
 from agentnet.routers.topology.network import Agents
 from agentnet.routers.topology.parts import LoggedParts
 from agentnet.routers.topology.replay import CostIn, ReplayEnvironment
@@ -72,6 +73,17 @@ def dearest(logged: Rollouts) -> float:
     return max(means) if means else float(logged.cost.mean())
 
 
+def logged_join(outcomes: Outcomes) -> Join:
+    """Returns whose answers the decision read in most logged runs of graphs with messages.
+
+    Args:
+        outcomes: With ``runs``.
+    """
+    with_edges = [run.graph for run in outcomes.runs if run.graph.spatial]
+    joined = sum(set(graph.outputs) == {node.id for node in graph.nodes} for graph in with_edges)
+    return "all" if 2 * joined > len(with_edges) else "sinks"
+
+
 def shortlisted(pool: Pool, mean: NDArray[np.float64], most: int) -> Pool:
     """Returns the agents of the best mean scores, in the pool's order.
 
@@ -100,6 +112,6 @@ def agents_of(stats: AgentStats, pool: Pool, roles: NDArray[np.float32]) -> Agen
     if known.any():
         facts[~known, 0] = mean[known].mean()
     fill = float(np.nanmean(cost)) if not np.isnan(cost).all() else 0.0
-    return Agents(
-        torch.from_numpy(roles), torch.from_numpy(np.nan_to_num(facts, nan=fill).astype(np.float32))
-    )
+    filled = np.nan_to_num(facts, nan=fill).astype(np.float32)
+    # Copies, which torch aligns: sums over NumPy's memory may differ in the last digits from run to run.
+    return Agents(torch.tensor(roles), torch.tensor(filled))

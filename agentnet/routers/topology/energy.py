@@ -16,7 +16,7 @@ from agentnet.routers.topology.bank import Bank
 from agentnet.routers.topology.graphs import Graphs
 from agentnet.routers.topology.judges import CriticJudge, ReplayJudge, restore_judge
 from agentnet.routers.topology.learning import Learned
-from agentnet.routers.topology.network import Agents, Seats, TopologyNet
+from agentnet.routers.topology.network import Agents, Seats, TopologyNet, Worth
 from agentnet.routers.topology.picked import Picked
 
 _PRICES = 8
@@ -122,8 +122,14 @@ class EnergyPruner:
         return Agents(self.roles, self.facts)
 
     @torch.inference_mode()
-    def forward(self, tasks: Tensor, rate: float) -> Tensor:
-        """[B, P] energies: one pass of the network."""
+    def forward(self, tasks: Tensor, rate: float) -> Worth:
+        """Returns what one bare pass of the network gives, nothing kept from passes before."""
+        worth: Worth = self.net(tasks, self.agents, torch.full((len(tasks),), rate))
+        return worth
+
+    @torch.inference_mode()
+    def energies(self, tasks: Tensor, rate: float) -> Tensor:
+        """[B, P] energies of the bank's graphs."""
         price = torch.tensor([rate])
         seats = self._seats.get(rate)
         if seats is None:
@@ -141,7 +147,7 @@ class EnergyPruner:
             rate: r, what the unit of cost is worth in score.
         """
         # Four digits: a batch of another size differs in the last ones.
-        energy = self.forward(tasks, rate).round(decimals=4)
+        energy = self.energies(tasks, rate).round(decimals=4)
         best = energy.argmax(1)
         score, cost = self.bank.expected(tasks)
         at, rows = best.tolist(), best[:, None]

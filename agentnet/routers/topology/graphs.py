@@ -9,7 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from agentnet.errors import GraphError
+from agentnet.errors import GraphError, InvalidInput
+from agentnet.graphs.pool import Pool
 from agentnet.graphs.task_graph import Aggregation, AggregationKind, Edge, Node, StopCondition, TaskGraph
 
 Join = Literal["sinks", "all"]
@@ -50,7 +51,7 @@ class Graphs:
     @classmethod
     def joined(cls, keep: Tensor, edges: Tensor, join: Join) -> Graphs:
         """Makes graphs whose outputs follow from a rule; edges of agents that are not kept are removed."""
-        edges = edges & keep[:, :, None] & keep[:, None, :]
+        edges = edges & (keep[:, :, None] & keep[:, None, :])
         outputs = keep.clone() if join == "all" else keep & ~edges.any(2)
         return cls(keep, edges, outputs)
 
@@ -98,13 +99,13 @@ class Graphs:
         >>> Graphs.joined(torch.ones(1, 3, dtype=torch.bool), edges, "all").depth().tolist()
         [[1, 2, 0]]
         """
-        # [N, N, R], so that sums run over whole columns of graphs; floats, as sums of booleans are slow.
-        edges = self.edges.permute(1, 2, 0).contiguous().float()
+        # [N, N, R], so that maxima run over whole columns of graphs; bytes, whose maxima are fast.
+        edges = self.edges.permute(1, 2, 0).contiguous().view(torch.uint8)
         deeper = edges.new_ones(edges.shape[1:])
-        depth = torch.zeros_like(deeper)
+        depth = torch.zeros_like(deeper, dtype=torch.int32)
         work = torch.empty_like(edges)
         for _ in range(len(edges) - 1):
-            deeper = torch.mul(edges, deeper[:, None], out=work).sum(0).clamp_(max=1)
+            deeper = torch.bitwise_and(edges, deeper[:, None], out=work).amax(0)
             if not deeper.any():
                 break
             depth += deeper
@@ -193,6 +194,23 @@ class Shape:
             aggregation=aggregation,
             outputs=tuple(agents[i] for i in order if one.outputs[0, i]),
         )
+
+
+def check_decision(decision: str | None, pool: Pool) -> None:
+    """Checks that the agent that merges the answers, if there is one, can be asked.
+
+    Raises:
+        InvalidInput: it is not in the pool.
+
+    >>> from agentnet.graphs.agent import Agent
+    >>> check_decision("editor", Pool([Agent(name="solver")]))
+    Traceback (most recent call last):
+    ...
+    agentnet.errors.InvalidInput: setting 'decision' names 'editor', which is not in the pool: solver.
+    """
+    if decision is not None and decision not in pool:
+        names = ", ".join(pool.names[:20])
+        raise InvalidInput(f"setting 'decision' names {decision!r}, which is not in the pool: {names}.")
 
 
 def vote_weights(scores: Sequence[float]) -> list[float]:

@@ -53,7 +53,7 @@ class Recipe:
         epochs: Passes over the tasks in Stage II; 0 leaves the network untrained.
         decoder: Of the network.
         width: Of the networks.
-        critics: Critics that are averaged.
+        critics: Critics that are averaged where they stand in for an environment; else there is one.
         lr: Learning rate of Stage II.
     """
 
@@ -174,7 +174,8 @@ def _critics(lesson: Lesson, recipe: Recipe, rollouts: Rollouts, training: Train
     held_out[lesson.val] = True
     return learn_critics(
         rollouts, lesson.tasks, lesson.agents, unit=lesson.unit, messages=lesson.messages,
-        members=recipe.critics, epochs=int(np.clip(150_000 // max(len(rollouts), 1), 6, 120)),
+        members=recipe.critics if lesson.env is None else 1,
+        epochs=int(np.clip(150_000 // max(len(rollouts), 1), 8, 120)),
         width=recipe.width, held_out=held_out, seed=training.seed, device=training.device,
         options=training.options, label=training.label,
     )  # fmt: skip
@@ -196,7 +197,7 @@ def search(
         often = torch.bincount(where).argsort(descending=True, stable=True)[: 2 * count]
         start.append(graphs.take(rows[often]))
     groups = max(1, min(12, len(lesson.train) // _A_GROUP))
-    units = torch.from_numpy(unit_rows(lesson.tasks[lesson.train].numpy()))
+    units = torch.tensor(unit_rows(lesson.tasks[lesson.train].numpy()))
     centroids = spherical_kmeans(units, groups, seed=0)
     group = (lesson.tasks[lesson.train] @ centroids.T).argmax(1)
     effort = recipe.effort if recipe.stage_one else replace(recipe.effort, generations=0)

@@ -103,9 +103,14 @@ class PaperPruner:
         return replace(self, names=order, roles=roles[[place[name] for name in order]])
 
     @torch.inference_mode()
+    def forward(self, tasks: Tensor, rate: float) -> PaperOutput:
+        """Returns what one bare pass of the network gives; the price is not looked at."""
+        return self.net.read(PaperInputs.of(tasks, self.roles), torch.arange(len(tasks)))
+
+    @torch.inference_mode()
     def pick(self, tasks: Tensor, rate: float) -> Picked:
         """Returns the graphs above the thresholds; the price is not looked at."""
-        output = self.net.read(PaperInputs.of(tasks, self.roles), torch.arange(len(tasks)))
+        output = self.forward(tasks, rate)
         keep = output.keep_logits
         assert keep is not None
         # Four digits: a batch of another size differs in the last ones.

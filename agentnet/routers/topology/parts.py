@@ -11,9 +11,10 @@ a part stands for one draw of its answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -107,6 +108,7 @@ class LoggedParts:
                 if answer in verdicts[row] and len(inside) < len(at):
                     spent = sum(costs[j] or 0.0 for j in inside)
                     note(row, _cut(graph, i, inside), verdicts[row][answer], spent)
+        _note_singles(outcomes, unit, note)
         rows = [row for row, _ in found]
         return cls(
             agents, parts, verdicts,
@@ -229,6 +231,21 @@ def part_key(edges: Tensor, agent: int, inside: set[int]) -> PartKey:
     n = len(edges)
     pairs = edges.nonzero().tolist()
     return agent, sum(1 << (i * n + j) for i, j in pairs if i in inside and j in inside)
+
+
+def _note_singles(outcomes: Outcomes, unit: str, note: Callable[[int, Graphs, float, float], None]) -> None:
+    """Takes what agents scored alone into the log, where it is known what that cost."""
+    tokens = outcomes.prompt_tokens + outcomes.completion_tokens
+    cost = tokens if unit == "tokens" else outcomes.cost
+    n = len(outcomes.agents)
+    alone = [
+        Graphs.joined(
+            torch.eye(n, dtype=torch.bool)[i : i + 1], torch.zeros((1, n, n), dtype=torch.bool), "all"
+        )
+        for i in range(n)
+    ]
+    for row, i in np.argwhere(outcomes.observed & ~np.isnan(cost)).tolist():
+        note(row, alone[i], float(outcomes.score[row, i]), float(cost[row, i]))
 
 
 def _cut(graph: Graphs, agent: int, inside: set[int]) -> Graphs:

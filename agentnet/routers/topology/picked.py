@@ -55,6 +55,9 @@ class Pruner(Protocol):
             roles: [M, d] their encoded descriptions.
         """
 
+    def forward(self, tasks: Tensor, rate: float) -> object:
+        """Returns what one bare pass of the network gives: the reference of benchmarks."""
+
     def pick(self, tasks: Tensor, rate: float) -> Picked:
         """Returns a graph for each of [B, d] encoded tasks; ``rate`` is the price of the unit of cost."""
 

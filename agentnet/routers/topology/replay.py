@@ -219,16 +219,16 @@ class ReplayEnvironment:
         vote, key = weight * can_vote, key.clamp_(min=0)
         ran = graphs.keep.T.gather(0, order).float()
         pair = torch.arange(len(tasks), device=order.device) * n * n
-        # [p, q, R]: 1 where place q is an ancestor of place p. Floats throughout: half the time of booleans.
-        above = ran.new_zeros(n, *ran.shape)
+        # [p, q, R]: 1 where place q is an ancestor of place p; bytes, whose maxima are fast.
+        above = torch.zeros((n, *ran.shape), dtype=torch.uint8, device=ran.device)
         for p in range(1, n):
-            into = graphs.edges.take(pair + order[:p] * n + order[p]).float()
-            above[p, :p] = (into + (into[:, None] * above[:p, :p]).sum(0)).clamp_(max=1)
-            seen = above[p, :p] * ran[:p]
+            into = graphs.edges.take(pair + order[:p] * n + order[p]).view(torch.uint8)
+            above[p, :p] = into | (into[:, None] & above[:p, :p]).amax(0)
+            seen = above[p, :p].float() * ran[:p]
             best = self._groups(key[:p], vote[:p] * seen).amax(0).double()
             enough = (said[:p] * seen).sum(0) >= STOP.min_answers
             agreed = best >= (STOP.threshold - _SLACK) * (weight[:p] * seen).sum(0).double()
-            cut = (into.sum(0) > 0) & ((into * ran[:p]).sum(0) == 0)
+            cut = (into.amax(0) > 0) & ((into * ran[:p]).sum(0) == 0)
             # Without predecessors nothing is seen, so that `enough` does not hold.
             ran[p] *= ~(cut | (enough & agreed))
         group = self._groups(key, vote * ran).gather(0, key) * can_vote

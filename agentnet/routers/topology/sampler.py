@@ -58,7 +58,7 @@ def sample_ordered(
         keep = _at_least_one(keep, keep_logits)
         gumbel = -(-uniform[..., 1].clamp(1e-12, 1 - 1e-7).log()).log()
         order = (order_logits + gumbel).argsort(1, descending=True)
-        is_open = forward_pairs(order) & keep[:, :, None] & keep[:, None, :]
+        is_open = _open_pairs(order, keep)
         edges = is_open & (uniform[..., 2:] < edge_logits.sigmoid())
     return Draw(keep, edges, is_open, order)
 
@@ -71,6 +71,12 @@ def forward_pairs(order: Tensor) -> Tensor:
     """
     rank = order.argsort(1)
     return rank[:, :, None] < rank[:, None, :]
+
+
+def _open_pairs(order: Tensor, keep: Tensor) -> Tensor:
+    """[R, N, N] bool: `forward_pairs` between kept agents, by one comparison."""
+    rank = order.argsort(1).to(torch.int32)
+    return torch.where(keep, rank, len(rank[0]))[:, :, None] < torch.where(keep, rank, -1)[:, None, :]
 
 
 def log_prob_ordered(draw: Draw, keep_logits: Tensor, order_logits: Tensor, edge_logits: Tensor) -> Tensor:
@@ -101,8 +107,8 @@ def log_plackett_luce(order: Tensor, logits: Tensor) -> Tensor:
 def log_edges(edges: Tensor, is_open: Tensor, logits: Tensor) -> Tensor:
     """[R] log-probability of the edges of open pairs, each drawn by itself."""
     # log sigmoid of +logit with an edge, of -logit without; products, as `where` on these sizes is slow.
-    each = logsigmoid((2.0 * edges - 1.0) * logits)
-    return (each * is_open).sum((1, 2))
+    each = logsigmoid(edges.to(logits.dtype).mul_(2).sub_(1) * logits)
+    return (each * is_open.to(logits.dtype)).sum((1, 2))
 
 
 def sample_visit(probabilities: Tensor, keep: Tensor, generator: torch.Generator) -> Draw:

@@ -150,7 +150,7 @@ class Effort:
     generations: int = 40
     children: int = 192
     first_look: int = 160
-    sample: int = 20_000
+    sample: int = 8_000
     pruning: Pruning = field(default_factory=Pruning)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -15,6 +17,7 @@ from agentnet.routers.topology.network import Agents
 
 FEWEST_HELD_OUT = 20
 """Held-out tasks below which nothing is chosen by them."""
+_BATCH = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +65,14 @@ class SoloNet(nn.Module):
         facts = seats.facts.expand(len(tasks), -1, -1)
         change: Tensor = self.correct(torch.cat((role, task, role * task, facts), -1)).squeeze(-1)
         return seats.start + change
+
+    @torch.inference_mode()
+    def scores(self, tasks: Tensor, seats: SoloSeats) -> NDArray[np.float64]:
+        """Returns [B, N] probabilities of a right answer for tasks [B, d]."""
+        logits = [self.read(tasks[at : at + _BATCH], seats) for at in range(0, len(tasks), _BATCH)]
+        # Four digits: a batch of another size differs in the last ones.
+        scores: NDArray[np.float64] = torch.cat(logits).round(decimals=4).sigmoid().double().numpy()
+        return scores
 
 
 def learn_solo(

@@ -34,7 +34,7 @@ def wanted_rollouts(
     pairs: dict[tuple[int, bytes], Graphs] = {}
     with torch.inference_mode():
         for rate in RATES:
-            best = pruner.forward(tasks, rate).topk(min(top, len(pruner.bank)), 1).indices
+            best = pruner.energies(tasks, rate).topk(min(top, len(pruner.bank)), 1).indices
             for row, graphs in enumerate(best.tolist()):
                 for p in graphs:
                     one = pruner.bank.graphs.take(torch.tensor([p]))
