@@ -32,7 +32,7 @@ class AgentPart:
         needed: Calibrated probability that it stands in the graph that is best in hindsight: the cheapest of
             those that turn out right. None where the recipe does not know it.
         loss: Expected score lost by leaving it out: of a kept agent by cutting it, of a cut one by its being
-            cut. None where the recipe expects nothing.
+            cut. None where the recipe expects nothing, and of an agent that works alone.
         saved: Expected cost saved by leaving it out, likewise.
     """
 
@@ -109,7 +109,9 @@ class PruningEvidence(Evidence):
     def _change(self, part: AgentPart | EdgePart) -> str:
         if part.loss is None or part.saved is None:
             return ""
-        return f"  without it: score {-part.loss:+.4f}, cost {_money(-part.saved, self.unit, sign=True)}"
+        # Adding 0.0 takes the sign off a zero.
+        cost = _money(0.0 - part.saved, self.unit, sign=True)
+        return f"  without it: score {0.0 - part.loss:+.4f}, cost {cost}"
 
     def to_svg(self) -> str | None:
         """Returns the complete graph and what was left of it, one above the other; None if it abstained."""
@@ -166,7 +168,11 @@ def gather(
         full[i, order[place + 1 :]] = True
     complete = Graphs.joined(everything, full[None], shape.join)
     found = pruner.expect(task, Graphs.cat([graphs, complete, *others]))
-    change = list(_changes(found, kept, edges, pairs)) if found is not None else [(None, None)] * len(others)
+    change: list[tuple[float | None, float | None]] = [(None, None)] * len(others)
+    if found is not None:
+        change = list(_changes(found, kept, edges, pairs))
+    if int(kept.sum()) == 1:  # without the last agent there is nothing
+        change[int(kept.nonzero()[0])] = (None, None)
     needed = pruner.needed(keep_chance)
     parts = [
         AgentPart(

@@ -93,7 +93,7 @@ def test_the_last_agent_cannot_be_cut() -> None:
         cost=float("nan"), unit="usd", rate=0.0,
     )  # fmt: skip
     told = {part.agent: part for part in found.agents}
-    assert (told["ann"].loss, told["ann"].saved) == (0.0, 0.0)
+    assert (told["ann"].loss, told["ann"].saved) == (None, None)
     assert found.score is None and "unknown" in found.lines()[0]
 
 
