@@ -129,7 +129,7 @@ def main(folder: Path) -> None:
     print(f"learned from {learned['graphs']}: {learned['graphs_kept']} graphs kept")
 
     # 3. Decide, and say why: what was cut, how likely it was to stay, and what the cut is expected to cost.
-    router = router.with_options(cost_weight=0.05)
+    router = router.with_options(cost_weight=0.1)
     check = make_tasks(40, seed=2)
     for task, _ in check[:2]:
         decision = router.route(task, pool)

@@ -99,7 +99,7 @@ def test_graph_routing(tmp_path: Path) -> None:
 
 def test_prune_topology(tmp_path: Path) -> None:
     output = run("prune_topology.py", tmp_path, str(tmp_path))
-    assert "log: 40 tasks, 200 runs of whole graphs" in output and "learned from logged runs" in output
+    assert "log: 120 tasks, 960 runs of whole graphs" in output and "learned from logged runs" in output
     assert "asked: reader -> calculator; cut: speller, talker" in output
     assert "asked: speller; cut: reader, calculator, talker" in output
     (complete, dear), (pruned, cheap) = [

@@ -388,7 +388,7 @@ class TestLimits:
         pool = Pool([Agent(name="quick", call=str.upper), Agent(name="slow", call=forever)])
         graph = TaskGraph.of(["quick", "slow"])
         runtime = Runtime(pool, client=ScriptedClient([]))
-        result = await runtime.arun("Q", graph, limits=Limits(seconds=0.05))
+        result = await runtime.arun("Q", graph, limits=Limits(seconds=0.5))
         assert (result.status, result.limit) == ("limit", "seconds")
         assert [(step.answer, step.error) for step in result.steps] == [("Q", None), ("", "cancelled")]
         assert (result.answer, result.winner, result.cost) == ("Q", "quick", None)

@@ -80,8 +80,11 @@ def run_suite(
         raise InvalidInput(f"suite {name!r} counts no agents; only 'onboarding' does.")
     if counted_by:
         further["counted_by"] = counted_by
-    if unknown := (recording or {}).keys() - TAKES.get(name, frozenset()):
-        raise InvalidInput(f"suite {name!r} has no setting {', '.join(sorted(unknown))}.")
+    if unknown := sorted((recording or {}).keys() - TAKES.get(name, frozenset())):
+        takers = sorted(suite for suite, taken in TAKES.items() if taken & set(unknown))
+        raise InvalidInput(
+            f"suite {name!r} has no setting {', '.join(unknown)}; these suites have: {', '.join(takers)}."
+        )
     if not data and name != "topology":
         raise InvalidInput(f"suite {name!r} needs a pack: give one with --data.")
     further |= recording or {}
