@@ -203,7 +203,11 @@ class AgpRouter(EncodedRouter[_View]):
             logged = None  # the environment's tasks are not the log's
         split = outcomes.queries.split[rows]
         train = np.flatnonzero(split != "val") if (split != "val").any() else np.arange(len(rows))
-        self._unit = env.unit if env is not None else 1.0 if logged is None else dearest(logged.rollouts)
+        if env is not None:
+            self._unit, join = env.unit, env.join
+        else:
+            assert logged is not None
+            self._unit, join = dearest(logged.rollouts), logged_join(outcomes)
         self._votes = {}
         if isinstance(env, ReplayEnvironment):
             self._cost_in, self._votes = env.cost_in, dict(zip(env.agents, env.weights, strict=True))
@@ -212,8 +216,7 @@ class AgpRouter(EncodedRouter[_View]):
         lesson = Lesson(
             tasks=tasks[rows], agents=self._agents(pool), names=pool.names, train=torch.from_numpy(train),
             val=torch.from_numpy(np.flatnonzero(split == "val")), env=env, logged=logged,
-            join=env.join if env is not None else logged_join(outcomes), unit=self._unit,
-            normalise=self.normalise,
+            join=join, unit=self._unit, normalise=self.normalise,
         )  # fmt: skip
         self._shape = Shape(
             messages=lesson.messages, join=lesson.join, decision=self.decision, normalise=self.normalise,

@@ -53,4 +53,4 @@ class LogEnvironments:
                 device="cpu", options=None, label="topology",
             )  # fmt: skip
         guess = CriticEnvironment(self._known[key], tasks, agents, pool.names, join="sinks")
-        return LoggedEnvironment(log, guess, join="sinks")
+        return LoggedEnvironment(log, guess)

@@ -16,6 +16,7 @@ from agentnet.graphs.task_graph import TaskGraph
 from agentnet.routers.decision import Evidence
 from agentnet.routers.topology.graphs import Graphs, Join, Shape
 from agentnet.routers.topology.picked import Pruner
+from agentnet.routers.topology.sampler import forward_pairs
 
 _SHOWN = 8
 """Edges told to a person."""
@@ -159,14 +160,11 @@ def gather(
         for i, j in np.argwhere(edge_chance + edges.numpy() > 0).tolist()
         if edges[i, j] or (edge_chance[i, j] >= 0.05 and kept[i] and kept[j] and not edges[j, i])
     ]
-    others = [_without(graphs, shape.join, agent=i) for i in range(len(names))]
-    others += [_without(graphs, shape.join, pair=pair) for pair in pairs]
+    depth = graphs.depth()[0].tolist()
+    others = [_without_agent(graphs, shape.join, i) for i in range(len(names))]
+    others += [_without_edge(graphs, shape.join, i, j, depth[i] > depth[j]) for i, j in pairs]
     everything = torch.ones_like(graphs.keep)
-    order = graphs.order()[0]
-    full = torch.zeros_like(edges)
-    for place, i in enumerate(order.tolist()):
-        full[i, order[place + 1 :]] = True
-    complete = Graphs.joined(everything, full[None], shape.join)
+    complete = Graphs.joined(everything, forward_pairs(graphs.order()), shape.join)
     found = pruner.expect(task, Graphs.cat([graphs, complete, *others]))
     change: list[tuple[float | None, float | None]] = [(None, None)] * len(others)
     if found is not None:
@@ -212,28 +210,38 @@ def _changes(
         yield _short(sign * (score[0] - score[at])), _short(sign * (cost[0] - cost[at]), 9)
 
 
-def _without(
-    graphs: Graphs, join: Join, *, agent: int | None = None, pair: tuple[int, int] | None = None
-) -> Graphs:
-    """The graph with one agent or edge changed: cut where it was kept, put back where it was cut.
+def _without_agent(graphs: Graphs, join: Join, agent: int) -> Graphs:
+    """The graph with one agent changed: cut where it was kept, put back where it was cut.
 
-    An agent is put back as one more that works by itself; the last agent cannot be cut and stays.
+    It is put back as one more that works by itself; the last agent cannot be cut and stays.
     """
-    keep, edges = graphs.keep.clone(), graphs.edges.clone()
-    if agent is not None and not (keep[0, agent] and keep.sum() == 1):
+    keep = graphs.keep.clone()
+    if not (keep[0, agent] and keep.sum() == 1):
         keep[0, agent] ^= True
-    if pair is not None:
-        edges[0, pair[0], pair[1]] ^= True
-        if edges[0, pair[0], pair[1]] and graphs.depth()[0, pair[0]] > graphs.depth()[0, pair[1]]:
-            edges = graphs.edges  # it would close a cycle, or turn the order around
-    return Graphs.joined(keep, edges, join)
+    return Graphs.joined(keep, graphs.edges, join)
+
+
+def _without_edge(graphs: Graphs, join: Join, source: int, target: int, against: bool) -> Graphs:
+    """The graph with one edge changed: cut where it was kept, put back where it was cut.
+
+    Args:
+        graphs: One graph.
+        join: Whose answers the decision reads.
+        source: Position of the edge's source.
+        target: Position of its target.
+        against: Whether the edge runs against the order; put back it would close a cycle, or turn the order
+            around, so that the graph stays as it is.
+    """
+    edges = graphs.edges.clone()
+    if edges[0, source, target] or not against:
+        edges[0, source, target] ^= True
+    return Graphs.joined(graphs.keep, edges, join)
 
 
 def _complete(graph: TaskGraph, agents: Sequence[str]) -> TaskGraph:
     """The complete graph of all agents, in an order that holds the graph's own edges."""
     inside = [name for layer in graph.layers for name in layer]
     order = [*inside, *(name for name in agents if name not in inside)]
-    position = {name: i for i, name in enumerate(order)}
     keep = torch.ones(len(order), dtype=torch.bool)
     edges = torch.ones((len(order), len(order)), dtype=torch.bool).triu(1)
     messages = all(edge.carries for edge in graph.edges)
@@ -241,7 +249,6 @@ def _complete(graph: TaskGraph, agents: Sequence[str]) -> TaskGraph:
     full = shape.task_graph(order, keep, edges)
     spatial = {(e.source, e.target): e for e in graph.spatial}
     kept = tuple(spatial.get((e.source, e.target), e) for e in full.edges)
-    assert all(position[a] < position[b] for a, b in spatial)
     return full.with_(edges=kept, aggregation=graph.aggregation)
 
 

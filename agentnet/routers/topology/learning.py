@@ -29,7 +29,7 @@ from agentnet.routers.topology.judges import CriticJudge, ReplayJudge
 from agentnet.routers.topology.network import Agents, Decoder, TopologyNet
 from agentnet.routers.topology.parts import LoggedEnvironment, LoggedParts
 from agentnet.routers.topology.replay import ReplayEnvironment
-from agentnet.routers.topology.search import Effort, Found, evolve
+from agentnet.routers.topology.search import Effort, Found, evolve, group_means
 from agentnet.routers.topology.solo import FEWEST_HELD_OUT
 from agentnet.routers.topology.start import layered_graphs, plain_graphs, prior_graphs
 
@@ -149,7 +149,7 @@ def learn_topology(lesson: Lesson, recipe: Recipe, training: Training) -> Learne
         assert lesson.logged is not None
         critics = _critics(lesson, recipe, lesson.logged.rollouts, training)
         guess = CriticEnvironment(critics, lesson.tasks, lesson.agents, lesson.names, join=lesson.join)
-        env = LoggedEnvironment(lesson.logged, guess, join=lesson.join, normalise=lesson.normalise)
+        env = LoggedEnvironment(lesson.logged, guess, normalise=lesson.normalise)
     found, group, centroids = search(lesson, env, recipe, generator)
     rows = first_of_each(found.graphs)
     table = Table.of(env, found.graphs.take(rows), lesson, generator, runs=_RUNS if found.draws else 1)
@@ -279,21 +279,6 @@ class Table:
             return 1.0, 0.0
         slope, offset = fit_logistic(x, y)
         return max(float(slope), 0.0), float(offset)
-
-
-def group_means(score: Tensor, cost: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns [P, G + 1] mean scores and costs by group, then over all tasks, and [G] tasks a group.
-
-    Args:
-        score: [T, P] of every graph on every task.
-        cost: [T, P] likewise.
-        group: [T] the tasks' groups.
-        groups: G.
-    """
-    member = torch.nn.functional.one_hot(group, groups).float()
-    sizes = member.sum(0)
-    member = torch.cat((member / sizes.clamp_min(1), torch.full((len(group), 1), 1 / len(group))), 1)
-    return score.T @ member, cost.T @ member, sizes
 
 
 def clearly_above(values: Tensor, base: Tensor) -> bool:

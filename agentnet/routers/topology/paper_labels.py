@@ -117,16 +117,16 @@ def rank_labels(
     return PaperLabels(task[order], keep[order], edges[order], score[order].float(), cost[order].float())
 
 
-def sub_complete(count: int, n: int, generator: torch.Generator) -> Tensor:
+def sub_complete(count: int, n: int, generator: torch.Generator, *, least: int = 2) -> Tensor:
     """[count, n] bool: sets of agents as the paper samples them.
 
-    The size is normal around n / 2 with deviation n / 4, restricted to whole numbers from 2 to n; the
-    agents are uniform, without replacement.
+    The size is normal around n / 2 with deviation n / 4, restricted to whole numbers from ``least`` to n; the
+    agents are uniform, without replacement. The paper does not tell its deviation.
 
     >>> sub_complete(4, 6, torch.Generator().manual_seed(0)).sum(1).tolist()
     [..., ..., ..., ...]
     """
-    sizes = torch.arange(min(2, n), n + 1)
+    sizes = torch.arange(min(least, n), n + 1)
     share = (-((sizes - n / 2) ** 2) / (2 * (n / 4) ** 2)).exp()
     drawn = sizes[torch.multinomial(share, count, replacement=True, generator=generator)]
     rank = torch.rand((count, n), generator=generator).argsort(1).argsort(1)

@@ -24,7 +24,7 @@ from agentnet.graphs.semantics import aggregate_plain
 from agentnet.outcomes.table import LoggedRun, Outcomes
 from agentnet.routers.topology.critic import CriticEnvironment, Rollouts
 from agentnet.routers.topology.environment import Returns
-from agentnet.routers.topology.graphs import Graphs, Join, unique_graphs
+from agentnet.routers.topology.graphs import Graphs, unique_graphs
 
 PartKey = tuple[int, int]
 """An agent, and the edges among it and its ancestors as bits i * N + j."""
@@ -148,17 +148,14 @@ class LoggedEnvironment:
     Args:
         parts: What the log knows.
         critics: What to expect of the rest.
-        join: Whose answers the decision reads.
         normalise: Name of the normaliser by which answers are compared.
     """
 
     messages = True
 
-    def __init__(
-        self, parts: LoggedParts, critics: CriticEnvironment, *, join: Join, normalise: str = "default"
-    ) -> None:
+    def __init__(self, parts: LoggedParts, critics: CriticEnvironment, *, normalise: str = "default") -> None:
         self._parts, self._critics, self._kind = parts, critics, normalise
-        self.agents, self.n, self.join, self.unit = critics.agents, critics.n, join, critics.unit
+        self.agents, self.n, self.join, self.unit = critics.agents, critics.n, critics.join, critics.unit
         self._known: Known = {}
 
     def run(self, tasks: Tensor, graphs: Graphs, generator: torch.Generator) -> Returns:

@@ -174,7 +174,7 @@ def evolve(
         generator: Source of randomness.
         effort: How long.
     """
-    judge = _Judge(env, tasks, _members(group), rates, generator)
+    judge = _Judge(env, tasks, group, rates, generator)
     genes = Genes.of(start).pruned(effort.pruning)
     kept = judge.all_of(genes.take(_different(genes, env.join)))
     draws = judge.draws(kept)
@@ -218,6 +218,21 @@ def survivors(score: Tensor, cost: Tensor, rates: Sequence[float], unit: float) 
     return lives.nonzero().squeeze(1)
 
 
+def group_means(score: Tensor, cost: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns [P, G + 1] mean scores and costs by group, then over all tasks, and [G] tasks a group.
+
+    Args:
+        score: [T, P] of every graph on every task.
+        cost: [T, P] likewise.
+        group: [T] the tasks' groups.
+        groups: G.
+    """
+    member = torch.nn.functional.one_hot(group, groups).float()
+    sizes = member.sum(0)
+    member = torch.cat((member / sizes.clamp_min(1), torch.full((len(group), 1), 1 / len(group))), 1)
+    return score.T @ member, cost.T @ member, sizes
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kept:
     """Graphs with their score and cost on every task, [P, T], and how often they were run there."""
@@ -253,7 +268,7 @@ class _Kept:
 class _Judge:
     env: Environment
     tasks: Tensor
-    member: Tensor
+    group: Tensor
     rates: Sequence[float]
     generator: torch.Generator
 
@@ -275,9 +290,9 @@ class _Judge:
         return not torch.equal(again, kept.score[few])
 
     def survivors(self, score: Tensor, cost: Tensor, at: Tensor | None = None) -> Tensor:
-        member = self.member if at is None else self.member[at]
-        member = member / member.sum(0, keepdim=True).clamp_min(1)
-        return survivors(score @ member, cost @ member, self.rates, self.env.unit)
+        group = self.group if at is None else self.group[at]
+        means, costs, _ = group_means(score.T, cost.T, group, int(self.group.max()) + 1)
+        return survivors(means, costs, self.rates, self.env.unit)
 
     def promising(self, young: Genes, kept: _Kept, first_look: int) -> Genes:
         """Returns the children that would survive beside their parents on some of the tasks."""
@@ -292,12 +307,6 @@ class _Judge:
 def _different(genes: Genes, join: Join) -> Tensor:
     """Returns the positions, ascending, of the first of each graph."""
     return unique_graphs(genes.graphs(join))[0].sort().values
-
-
-def _members(group: Tensor) -> Tensor:
-    """[T, G + 1] 1 where a task belongs to a group; all belong to the last."""
-    one = torch.nn.functional.one_hot(group, int(group.max()) + 1).float()
-    return torch.cat((one, torch.ones(len(group), 1)), 1)
 
 
 def _rollouts(

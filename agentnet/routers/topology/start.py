@@ -8,6 +8,7 @@ from torch import Tensor
 from agentnet.outcomes.table import LoggedRun, Outcomes
 from agentnet.routers.topology.critic import Rollouts
 from agentnet.routers.topology.graphs import Graphs, Join
+from agentnet.routers.topology.paper_labels import sub_complete
 from agentnet.routers.topology.sampler import forward_pairs
 
 DENSITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -17,18 +18,13 @@ DENSITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 def prior_graphs(n_agents: int, count: int, join: Join, generator: torch.Generator) -> Graphs:
     """Draws graphs from the prior: size, members, order and density of edges.
 
-    The size is normal with mean N / 2 and standard deviation N / 4, cut off at 1 and N; the paper does not
-    tell its standard deviation.
+    Sizes and members are those of `sub_complete`, single agents included.
 
     >>> graphs = prior_graphs(4, 100, "sinks", torch.Generator().manual_seed(0))
     >>> sorted(set(graphs.keep.sum(1).tolist()))
     [1, 2, 3, 4]
     """
-    sizes = torch.arange(1, n_agents + 1)
-    chance = torch.exp(-0.5 * ((sizes - n_agents / 2) / (n_agents / 4)) ** 2)
-    size = sizes[torch.multinomial(chance, count, replacement=True, generator=generator)]
-    place = torch.rand((count, n_agents), generator=generator).argsort(1).argsort(1)
-    keep = place < size[:, None]
+    keep = sub_complete(count, n_agents, generator, least=1)
     order = torch.rand((count, n_agents), generator=generator).argsort(1)
     picked = torch.randint(len(DENSITIES), (count, 1, 1), generator=generator)
     density = torch.tensor(DENSITIES)[picked]
