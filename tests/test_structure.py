@@ -20,6 +20,7 @@ FLOORS = {
     "traces": 3,
     "runtime": 4,
     "learning": 5,
+    "cards": 5,
     "testing": 6,
     "bench": 6,
     "demo": 7,

@@ -26,6 +26,7 @@ from agentnet.routers.decision import Decision, Feedback, Scores
 if TYPE_CHECKING:
     from agentnet.outcomes.encoders import Encoder
     from agentnet.routers.gnn.plan import TrainingOptions
+    from agentnet.routers.reasoning.model import RouterModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +254,33 @@ class Router(ABC):
             options: Overrides this router's `options`.
         """
         return self.route_batch([Task.of(task)], pool, live=live, seen=seen, options=options)[0]
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether deciding may ask a language model; the runtime then awaits `aroute`."""
+        return False
+
+    async def aroute(
+        self,
+        task: Task | str,
+        pool: Pool,
+        *,
+        live: LiveState | None = None,
+        seen: PartialRun | None = None,
+        options: RouteOptions | None = None,
+        model: RouterModel | None = None,
+    ) -> Decision:
+        """Does as `route`, awaiting a language model where the router asks one.
+
+        Args:
+            task: The task or its text.
+            pool: The agents to choose from.
+            live: As in `route`.
+            seen: As in `route`.
+            options: As in `route`.
+            model: The model to ask, for example one that keeps a run's limits; None is the router's own.
+        """
+        return self.route(task, pool, live=live, seen=seen, options=options)
 
     def route_batch(
         self,
