@@ -21,14 +21,14 @@ def root() -> None:
 def run(
     suite: Annotated[
         str,
-        typer.Argument(help="Name of a suite: routing, paths, onboarding, kgqa, topology."),
+        typer.Argument(help="Name of a suite: routing, paths, onboarding, kgqa, topology, intents."),
     ],
     data: Annotated[
         list[str] | None,
         typer.Option(
             "--data",
             help="A data pack's folder, or a folder of packs; repeatable. Suite topology: also the pack of "
-            "its live part.",
+            "its live part. Suite intents: label packs.",
         ),
     ] = None,
     routers: Annotated[
@@ -60,7 +60,8 @@ def run(
         str | None,
         typer.Option(
             "--traces",
-            help="Suite kgqa: URL of the database of recorded runs. Suite topology: the recordings' folder.",
+            help="Suite kgqa: URL of the database of recorded runs. Suites topology, intents: the folder of "
+            "the live part's recordings.",
         ),
     ] = None,
     record: Annotated[
@@ -68,7 +69,8 @@ def run(
         typer.Option("--record/--no-record", help="Suites kgqa, topology: ask what is not recorded yet."),
     ] = True,
     model: Annotated[
-        Path | None, typer.Option("--model", help="Suites kgqa, topology: GGUF file of the embedded model.")
+        Path | None,
+        typer.Option("--model", help="Suites kgqa, topology, intents: GGUF file of the embedded model."),
     ] = None,
     ablations: Annotated[
         bool, typer.Option("--ablations/--no-ablations", help="Suite kgqa: run the ablations too.")
@@ -76,7 +78,9 @@ def run(
     parts: Annotated[
         list[str] | None,
         typer.Option(
-            "--part", help="Suite topology: simulated, replayed or live; repeatable; default: what there is."
+            "--part",
+            help="Repeatable; default: what there is. Suite topology: simulated, replayed or live. Suite "
+            "intents: full, unseen, ambiguity, shots or live.",
         ),
     ] = None,
 ) -> None:

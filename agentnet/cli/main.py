@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from agentnet import __version__
-from agentnet.cli import bench, evaluate, inspect, learn, run, traces
+from agentnet.cli import agents, bench, evaluate, inspect, learn, run, traces
 from agentnet.errors import AgentnetError, InvalidInput, RouterLoadError, UnknownRouter
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("doctor")(inspect.doctor)
 app.command("demo")(run.demo)
 app.command("convert")(traces.convert)
 app.add_typer(inspect.app, name="routers")
+app.add_typer(agents.app, name="agents")
 app.add_typer(bench.app, name="bench")
 app.add_typer(traces.app, name="traces")
 

@@ -24,6 +24,8 @@ Db = Annotated[str, typer.Option("--db", help="Trace database's URL.", envvar="A
 ID_SHOWN = 8
 """Characters of a run's id in lists; `show` takes the beginning of one."""
 
+_NAMED = 8
+"""Agents of one change that are named, of each sign."""
 _WIDTHS = {"run": ID_SHOWN, "when (UTC)": 16, "status": 6}
 """Columns of `ls` that a narrow terminal must not cut."""
 
@@ -135,6 +137,40 @@ def _trace_lines(trace: RunTrace) -> list[str]:
 
 def _agents(graph: Mapping[str, Any] | None) -> str:
     return " + ".join(node["agent"] for node in (graph or {}).get("nodes", ())) or "no graph"
+
+
+@app.command("pool")
+def pool_changes(
+    db: Db = DEFAULT_DB,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    agent: Annotated[str | None, typer.Option("--agent", help="Only changes of this agent.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """List the agents that were added to served pools, removed or changed."""
+    with _open(db) as store:
+        found = store.pool_changes(limit, agent=agent)
+    if as_json:
+        typer.echo(_json([asdict(change) for change in found]))
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("when (UTC)", "pool", "rev", "agents"):
+        table.add_column(name, no_wrap=True, justify="right" if name in ("rev", "agents") else "left")
+    table.add_column("change", overflow="fold", ratio=1)
+    for change in found:
+        signs = {"+": change.added, "-": change.removed, "~": change.changed}
+        said = [f"{sign}{name}" for sign, names in signs.items() for name in names[:_NAMED]]
+        more = len(change.added) + len(change.removed) + len(change.changed) - len(said)
+        table.add_row(
+            _when(change.changed_at),
+            change.pool_id[:ID_SHOWN],
+            str(change.revision),
+            f"{change.size:,}",
+            " ".join(said) + (f" and {more} more" if more else "") or "(the same agents)",
+        )
+    console().print(table, markup=False, highlight=False)
 
 
 @app.command("stats")

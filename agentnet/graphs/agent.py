@@ -332,5 +332,14 @@ def _known(cls: type[Backend] | type[Agent], data: Mapping[str, Any], kind: str)
 
 def content_hash(data: object) -> str:
     """Returns 12 hexadecimal digits that change whenever the JSON content changes."""
-    text = json.dumps(data, sort_keys=True, default=str, ensure_ascii=False)
+    return text_hash(content_text(data))
+
+
+def content_text(data: object) -> str:
+    """Returns the JSON text behind `content_hash`: equal content, equal text."""
+    return json.dumps(data, sort_keys=True, default=str, ensure_ascii=False)
+
+
+def text_hash(text: str) -> str:
+    """Returns 12 hexadecimal digits of a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

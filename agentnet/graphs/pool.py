@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from agentnet.errors import PoolError
-from agentnet.graphs.agent import Agent, Backend, content_hash
+from agentnet.graphs.agent import Agent, Backend, content_text, text_hash
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +26,12 @@ class Pool:
     """
 
     agents: tuple[Agent, ...]
-    version: str = field(init=False, compare=False)
-    """Changes whenever an agent's definition changes."""
     names: tuple[str, ...] = field(init=False, compare=False, repr=False)
     _index: dict[str, int] = field(init=False, compare=False, repr=False)
+    _texts: tuple[str, ...] = field(init=False, compare=False, repr=False)
+    """Each agent's definition as JSON, written once per agent: pools made from this one take it over."""
+    _version: list[str] = field(init=False, compare=False, repr=False)
+    """Empty until somebody asks."""
 
     def __init__(self, agents: Iterable[Agent]) -> None:
         items = tuple(agents)
@@ -33,15 +40,33 @@ class Pool:
         for item in items:
             if not isinstance(item, Agent):
                 raise PoolError(f"a pool holds Agent values; got {type(item).__name__}.")
-        names = tuple(agent.name for agent in items)
-        index = {name: i for i, name in enumerate(names)}
+        self._fill(items, tuple([content_text(agent.to_dict()) for agent in items]))
+
+    @classmethod
+    def _made(cls, agents: tuple[Agent, ...], texts: tuple[str, ...]) -> Pool:
+        """Returns a pool of agents that have been checked, and whose JSON is known."""
+        pool = cls.__new__(cls)
+        pool._fill(agents, texts)
+        return pool
+
+    def _fill(self, agents: tuple[Agent, ...], texts: tuple[str, ...]) -> None:
+        if not agents:
+            raise PoolError("a pool needs at least one agent; got none.")
+        names = tuple([agent.name for agent in agents])
+        index = dict(zip(names, range(len(names)), strict=True))
         if len(index) < len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
+            twice = sorted(name for name, times in Counter(names).items() if times > 1)
             raise PoolError(f"agent names must be unique; given twice: {', '.join(twice)}.")
-        object.__setattr__(self, "agents", items)
-        object.__setattr__(self, "names", names)
-        object.__setattr__(self, "_index", index)
-        object.__setattr__(self, "version", content_hash([agent.to_dict() for agent in items]))
+        values = {"agents": agents, "names": names, "_index": index, "_texts": texts, "_version": []}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def version(self) -> str:
+        """12 hexadecimal digits that change whenever an agent's definition changes; made when asked for."""
+        if not self._version:
+            self._version.append(text_hash(f"[{', '.join(self._texts)}]"))
+        return self._version[0]
 
     def __len__(self) -> int:
         return len(self.agents)
@@ -80,16 +105,20 @@ class Pool:
 
     def add(self, agent: Agent) -> Pool:
         """Returns a pool with one more agent."""
-        return Pool((*self.agents, agent))
+        if not isinstance(agent, Agent):
+            raise PoolError(f"a pool holds Agent values; got {type(agent).__name__}.")
+        return self._made((*self.agents, agent), (*self._texts, content_text(agent.to_dict())))
 
     def remove(self, name: str) -> Pool:
         """Returns a pool without one agent."""
-        gone = self[name]
-        return Pool(agent for agent in self.agents if agent is not gone)
+        at = self.index(name)
+        agents, texts = self.agents, self._texts
+        return self._made(agents[:at] + agents[at + 1 :], texts[:at] + texts[at + 1 :])
 
     def subset(self, names: Sequence[str]) -> Pool:
         """Returns a pool of these agents, in the order given."""
-        return Pool(self[name] for name in names)
+        at = [self.index(name) for name in names]
+        return self._made(tuple([self.agents[i] for i in at]), tuple([self._texts[i] for i in at]))
 
     def to_list(self) -> list[dict[str, Any]]:
         """Returns JSON values in the schema of a pack's ``agents.json``."""
@@ -113,9 +142,10 @@ class PoolHandle:
     (('a', 'b'), 1)
     """
 
-    __slots__ = ("_listeners", "_lock", "_state")
+    __slots__ = ("_listeners", "_lock", "_state", "id")
 
     def __init__(self, pool: Pool) -> None:
+        self.id = uuid.uuid4().hex
         self._state = (pool, 0)
         self._lock = threading.Lock()
         self._listeners: list[Callable[[Pool, int], None]] = []
@@ -137,7 +167,11 @@ class PoolHandle:
             new = change(pool) if callable(change) else change
             self._state = (new, revision + 1)
             for listener in self._listeners:
-                listener(new, revision + 1)
+                try:
+                    listener(new, revision + 1)
+                except Exception:
+                    # The swap has happened: whoever asked for it must not be told otherwise.
+                    _log.warning("a listener failed on revision %d of a pool", revision + 1, exc_info=True)
 
     def add(self, agent: Agent) -> None:
         """Adds an agent: the next task can be routed to it."""
@@ -147,7 +181,19 @@ class PoolHandle:
         """Removes an agent: no task routed from now on gets it."""
         self.swap(lambda pool: pool.remove(name))
 
-    def on_change(self, listener: Callable[[Pool, int], None]) -> None:
-        """Calls ``listener(pool, revision)`` inside every later swap, for example to trace it."""
+    def on_change(self, listener: Callable[[Pool, int], None]) -> Callable[[], None]:
+        """Calls ``listener(pool, revision)`` inside every later swap, for example to trace it.
+
+        Swaps wait for it: it must be quick. One that raises is logged, and the swap stands.
+
+        Returns:
+            A function that ends it.
+        """
         with self._lock:
             self._listeners.append(listener)
+
+        def end() -> None:
+            with self._lock:
+                self._listeners = [item for item in self._listeners if item is not listener]
+
+        return end

@@ -111,7 +111,8 @@ class Aggregation:
 
     ``vote``: the heaviest group of equal (normalised) answers; ties go to the first node. ``best``: the
     answer with the highest score, else weight. ``refine``: the agent ``agent`` merges them (left out
-    when one answer stands). ``concat``: all, under their agents' names. ``last``: the last node that
+    when one answer stands; ``options={"conflicts": "off"}`` keeps an agent of the strategy ``refine`` from
+    naming conflicts). ``concat``: all, under their agents' names. ``last``: the last node that
     ran. ``custom``: a function registered with the runtime under ``options["name"]``.
     """
 

@@ -87,7 +87,10 @@ class Decision:
         "propensity",
         "raw",
         "router",
+        "router_calls",
+        "router_completion_tokens",
         "router_cost",
+        "router_prompt_tokens",
         "version",
     )
 
@@ -106,6 +109,9 @@ class Decision:
         calibration_id: str | None = None,
         latency_s: float | None = None,
         router_cost: Decimal | None = Decimal(0),
+        router_calls: int = 0,
+        router_prompt_tokens: int | None = 0,
+        router_completion_tokens: int | None = 0,
         expected_score: float | None = None,
     ) -> None:
         """Makes a decision.
@@ -123,7 +129,10 @@ class Decision:
             evidence: Why, or a function that builds it.
             calibration_id: Names the calibration behind ``calibrated``.
             latency_s: Seconds the decision took, encoding included.
-            router_cost: USD the decision itself cost (an LLM router's call); None unknown.
+            router_cost: USD the decision itself cost, its model calls included; None unknown.
+            router_calls: Model calls that the decision took.
+            router_prompt_tokens: Prompt tokens of these calls; None unknown.
+            router_completion_tokens: Their completion tokens; None unknown.
             expected_score: Calibrated probability that the graph's joint answer is right; None takes the
                 calibrated score of its heaviest agent.
         """
@@ -139,6 +148,9 @@ class Decision:
         self.calibration_id = calibration_id
         self.latency_s = latency_s
         self.router_cost = router_cost
+        self.router_calls = router_calls
+        self.router_prompt_tokens = router_prompt_tokens
+        self.router_completion_tokens = router_completion_tokens
         self._expected = expected_score
 
     @property
@@ -202,6 +214,9 @@ class Decision:
             "propensity": self.propensity,
             "latency_s": self.latency_s,
             "router_cost": None if self.router_cost is None else str(self.router_cost),
+            "router_calls": self.router_calls,
+            "router_prompt_tokens": self.router_prompt_tokens,
+            "router_completion_tokens": self.router_completion_tokens,
             "evidence": self.evidence.to_dict(),
         }
 

@@ -26,12 +26,12 @@ ROUTERS: dict[str, str] = {
     "agent_router": "agentnet.routers.agent_router:AgentGraphRouter",
     "agp": "agentnet.routers.agp:AgpRouter",
     "topology": "agentnet.routers.topology_router:TopologyRouter",
+    "tcar": "agentnet.routers.tcar:TcarRouter",
     "oracle": "agentnet.routers.oracle:OracleRouter",
 }
 """Dotted path of every router's class by its name."""
 
 RESERVED = (
-    "tcar",
     "linucb",
     "thompson",
     "eps_greedy",

@@ -11,6 +11,7 @@ from langgraph.errors import GraphBubbleUp
 
 from agentnet.graphs.agent import Agent
 from agentnet.graphs.live import Step
+from agentnet.graphs.refusals import is_refusal
 from agentnet.graphs.semantics import Finished, Standing, aggregate_plain, standing_answers
 from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import Node, TaskGraph
@@ -26,6 +27,8 @@ AggregationFunction = Callable[[list[tuple[Node, Step]]], str | Awaitable[str]]
 """A custom aggregation: given the output nodes that answered with their steps, returns the answer."""
 REFINE_NODE = "refine"
 """Id of the merging step; underscores are added where a node of the graph has this id."""
+NO_ANSWER = "Sorry, none of the agents that were asked could answer this."
+"""What a refine aggregation answers where all answers are refusals; no model is asked to say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class Join:
 async def run_join(join: Join, state: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
     """Aggregates and returns the last update of the state.
 
-    Refining is left out, without a model call, when one answer stands or a limit is used up.
+    Refining is left out, without a model call, when one answer stands, when all of several are refusals,
+    or when a limit is used up.
     """
     done = finished(state.get("steps", ()))
     answered = [(node, step) for node, step in standing_answers(join.graph, done) if step.answered]
@@ -52,8 +56,12 @@ async def run_join(join: Join, state: Mapping[str, Any], scope: Scope) -> dict[s
     if kind == "custom" and join.custom is not None:
         return await _custom(join.custom, answered)
     if kind == "refine" and len(answered) > 1:
+        answers = [(node, step) for node, step in answered if not is_refusal(step.answer)]
+        if len(answers) < 2:
+            node, answer = (answers[0][0].id, answers[0][1].answer) if answers else (None, NO_ANSWER)
+            return {"answer": answer, "winner": node, "error": None}
         if not scope.limit and join.agent is not None and join.strategy is not None:
-            return await _refine(join, join.agent, join.strategy, answered, state, scope)
+            return await _refine(join, join.agent, join.strategy, answers, state, scope)
         standing = _vote(join.graph, done)
     else:
         standing = aggregate_plain(join.graph, done)
@@ -92,7 +100,14 @@ async def _refine(
         node=name,
         round=max(step.round for _, step in answered),
         received=tuple(
-            Received(node=node.id, agent=node.agent, answer=step.answer, weight=node.weight, round=step.round)
+            Received(
+                node=node.id,
+                agent=node.agent,
+                answer=step.answer,
+                weight=node.weight,
+                round=step.round,
+                prompt=node.prompt,
+            )
             for node, step in answered
         ),
     )

@@ -28,6 +28,8 @@ class Received:
     weight: float = 1.0
     """Weight of the edge it came over."""
     round: int = 0
+    prompt: str | None = None
+    """The instruction of the node that answered, where it has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

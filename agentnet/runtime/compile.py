@@ -25,6 +25,7 @@ from agentnet.runtime.nodes import Place, run_place
 from agentnet.runtime.scope import Context, Scope
 from agentnet.runtime.state import GraphInput, GraphOutput, GraphState, TaskOnly
 from agentnet.runtime.strategies import StrategyLike, check_agent, with_own
+from agentnet.runtime.strategies.refining import CONFLICTS
 from agentnet.runtime.sync import run_sync
 
 JOIN = "join"
@@ -178,6 +179,8 @@ def _make_join(
         return Join(graph, custom=aggregations[name])
     if how.kind == "refine" and how.agent is not None:
         agent = pool[how.agent]
+        if CONFLICTS in how.options:
+            agent = agent.with_(options={**agent.options, CONFLICTS: how.options[CONFLICTS]})
         return Join(graph, agent=agent, strategy=check_agent(agent, table))
     return Join(graph)
 

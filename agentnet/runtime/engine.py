@@ -20,9 +20,11 @@ from agentnet.graphs.task_graph import TaskGraph
 from agentnet.routers.base import RouteOptions, Router
 from agentnet.routers.decision import Decision, NoteEvidence
 from agentnet.runtime.aggregate import AggregationFunction
+from agentnet.runtime.call import Tally
 from agentnet.runtime.client import ModelClient
 from agentnet.runtime.clients.scrub import told
 from agentnet.runtime.compile import Compiled, compile_graph
+from agentnet.runtime.consult import ClientModel, charge, settled, wanted_backend
 from agentnet.runtime.limits import Ledger, LimitedClient
 from agentnet.runtime.live import LiveTracker
 from agentnet.runtime.result import Observer, RunResult
@@ -127,17 +129,36 @@ class Engine:
         )
         return _Entry(graph, tuple(pool[name] for name in graph.agents), compiled)
 
-    async def route(self, task: Task, pool: Pool, seen: PartialRun | None) -> Decision:
-        """Asks the router in a thread of its own, so that the event loop goes on meanwhile.
+    async def route(
+        self,
+        task: Task,
+        pool: Pool,
+        seen: PartialRun | None,
+        *,
+        ledger: Ledger | None = None,
+        used: Tally | None = None,
+    ) -> Decision:
+        """Asks the router: in a thread of its own, or on the event loop where it asks a model.
 
         One thread for all runs: routers that sample are then asked one at a time, as their random
-        generators need it.
+        generators need it. Routers that ask a model wait for it most of the time, each run for itself.
+
+        Args:
+            task: What is asked.
+            pool: The run's agents.
+            seen: What a growing graph has produced so far.
+            ledger: What the decision's cost is charged to; model calls are as they are made.
+            used: Adds these calls up as they end; they are told in the decision as well.
 
         Raises:
             RouterError: the router cannot decide, or has a defect.
+            BackendError: the router's model failed for good.
+            LimitExceeded: a limit left no room for a call of the router's model.
         """
         router = self.router
         assert router is not None
+        if router.asks_model:
+            return await self._consult(router, task, pool, seen, ledger, used)
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="agentnet-router")
 
@@ -152,7 +173,35 @@ class Engine:
                 # Not chained: what others raise may hold secrets, and a future refuses StopIteration.
                 raise RouterError(f"the router {router.name!r} failed: {told(failure)}") from None
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, decide)
+        decision = await asyncio.get_running_loop().run_in_executor(self._thread, decide)
+        if ledger is not None:
+            charge(ledger, decision.router_cost)
+        return decision
+
+    async def _consult(
+        self,
+        router: Router,
+        task: Task,
+        pool: Pool,
+        seen: PartialRun | None,
+        ledger: Ledger | None,
+        used: Tally | None,
+    ) -> Decision:
+        used = Tally() if used is None else used
+        backend = wanted_backend(router, pool)
+        model = None
+        if backend is not None:
+            model = ClientModel(self.client(ledger), backend, backends=pool.backends, used=used)
+        try:
+            decision = await router.aroute(
+                task, pool, live=self.live(), seen=seen, options=self.route_options, model=model
+            )
+        except AgentnetError:
+            raise
+        except Exception as failure:
+            raise RouterError(f"the router {router.name!r} failed: {told(failure)}") from None
+        settled(decision, used, ledger)
+        return decision
 
     def ended(self, result: RunResult) -> None:
         """Tells the observers of a run that ended; one that fails is logged and costs the run nothing."""

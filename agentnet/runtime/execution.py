@@ -10,18 +10,18 @@ from typing import Any
 
 from langgraph.types import Command
 
-from agentnet.errors import InvalidInput
+from agentnet.errors import BackendError, InvalidInput, LimitExceeded
 from agentnet.graphs.live import PartialRun, Step
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import Limits, TaskGraph
 from agentnet.routers.decision import Decision
 from agentnet.runtime.aggregate import partial
+from agentnet.runtime.call import Tally
 from agentnet.runtime.clients.scrub import told
 from agentnet.runtime.engine import Engine, given
 from agentnet.runtime.events import Event, Routed
 from agentnet.runtime.limits import Ledger
-from agentnet.runtime.limits import Usage as Spent
 from agentnet.runtime.nodes import LIMIT_PREFIX
 from agentnet.runtime.recording import Recorder
 from agentnet.runtime.result import RunResult, Status, usage
@@ -60,6 +60,8 @@ class Execution:
     _open: tuple[TaskGraph, int] | None = None
     """The graph that is running and how many steps there were before it."""
     _ledger: Ledger | None = None
+    _undecided: Tally | None = None
+    """What the router's model calls of the turn used, until a decision tells it."""
 
     async def run(self, resume: Command[Any] | None = None) -> RunResult:
         """Runs to the end, or until an interrupt.
@@ -120,7 +122,15 @@ class Execution:
 
     async def _decide(self) -> TaskGraph | None:
         """Returns the graph to run next; None ends the run."""
-        decision = await self._next_decision()
+        try:
+            decision = await self._next_decision()
+        except LimitExceeded as limit:
+            self.status, self.limit, self.error = "limit", limit.kind, str(limit)
+            return None
+        except BackendError as failure:
+            # As for an agent's model, so for the router's: told in the result, not raised.
+            self.status, self.error = "error", f"the router's model failed: {told(failure)}"
+            return None
         self._note(decision)
         if decision.graph is not None:
             return decision.graph
@@ -146,8 +156,6 @@ class Execution:
         if self.recorder.records:
             graph = self.engine.packed(decision.graph) if decision.graph is not None else None
             self.recorder.decision(decision, self.turn, graph)
-        if self._ledger is not None and decision.router_cost != 0:
-            self._ledger.charge(Spent(usd=decision.router_cost))
         if self.emit is not None:
             self.emit(Routed(turn=self.turn, decision=decision))
 
@@ -160,7 +168,10 @@ class Execution:
         if self.turn:
             cost = usage(self.steps, self.decisions).cost
             seen = PartialRun(tuple(self.steps), self.turn, cost, self.answer)
-        return await self.engine.route(self.task, self.pool, seen)
+        self._undecided = used = Tally()
+        decision = await self.engine.route(self.task, self.pool, seen, ledger=self._ledger, used=used)
+        self._undecided = None
+        return decision
 
     async def _run_graph(self, graph: TaskGraph, resume: Command[Any] | None) -> None:
         compiled = self.engine.compiled(graph, self.pool)
@@ -225,7 +236,7 @@ class Execution:
                 self.error = refused[-1].removeprefix(mark)
 
     def _finish(self) -> RunResult:
-        used = usage(self.steps, self.decisions)
+        used = usage(self.steps, self.decisions, self._undecided)
         result = RunResult(
             run_id=self.run_id,
             task=self.task,

@@ -159,6 +159,7 @@ def _received(place: Place, done: Finished) -> tuple[Received, ...]:
             answer=item.step.answer,
             weight=item.weight,
             round=item.step.round,
+            prompt=item.node.prompt,
         )
         for item in incoming
     )

@@ -14,6 +14,7 @@ from agentnet.runtime.state import pack_step
 
 if TYPE_CHECKING:
     from agentnet.routers.decision import Decision
+    from agentnet.runtime.call import Tally
 
 Status = Literal["ok", "abstained", "error", "cancelled", "limit", "interrupted"]
 
@@ -42,6 +43,7 @@ class RunResult:
     cost: Decimal | None = None
     """USD with the router's own; None when any part is unknown."""
     prompt_tokens: int | None = None
+    """With the router's own, like ``completion_tokens`` and ``calls``; None when any part is unknown."""
     completion_tokens: int | None = None
     calls: int = 0
     """Model calls; a node that is skipped makes none."""
@@ -124,8 +126,8 @@ class Usage:
     calls: int
 
 
-def usage(steps: Iterable[Step], decisions: Iterable[Decision] = ()) -> Usage:
-    """Adds up steps that ran, and what the decisions themselves cost."""
+def usage(steps: Iterable[Step], decisions: Iterable[Decision] = (), undecided: Tally | None = None) -> Usage:
+    """Adds up steps that ran, what the decisions themselves used, and calls that led to no decision."""
     cost: Decimal | None = Decimal(0)
     prompt: int | None = 0
     completion: int | None = 0
@@ -136,10 +138,22 @@ def usage(steps: Iterable[Step], decisions: Iterable[Decision] = ()) -> Usage:
         calls += step.calls
         cost = None if cost is None or step.cost is None else cost + step.cost
         if step.calls:
-            prompt = None if prompt is None or step.prompt_tokens is None else prompt + step.prompt_tokens
-            tokens = step.completion_tokens
-            completion = None if completion is None or tokens is None else completion + tokens
+            prompt = _plus(prompt, step.prompt_tokens)
+            completion = _plus(completion, step.completion_tokens)
     for decision in decisions:
         own = decision.router_cost
         cost = None if cost is None or own is None else cost + own
+        calls += decision.router_calls
+        prompt = _plus(prompt, decision.router_prompt_tokens)
+        completion = _plus(completion, decision.router_completion_tokens)
+    if undecided is not None:
+        lost = undecided.cost
+        cost = None if cost is None or lost is None else cost + lost
+        calls += undecided.calls
+        prompt = _plus(prompt, undecided.prompt_tokens)
+        completion = _plus(completion, undecided.completion_tokens)
     return Usage(cost, prompt, completion, calls)
+
+
+def _plus(total: int | None, part: int | None) -> int | None:
+    return None if total is None or part is None else total + part

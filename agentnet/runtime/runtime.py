@@ -20,6 +20,7 @@ from agentnet.runtime.engine import Engine
 from agentnet.runtime.events import Event
 from agentnet.runtime.execution import Execution
 from agentnet.runtime.limits import Ledger
+from agentnet.runtime.pool_log import PoolLog
 from agentnet.runtime.recording import Recorder, flush
 from agentnet.runtime.result import Observer, RunResult
 from agentnet.runtime.strategies import StrategyLike, check_agent, with_own
@@ -104,6 +105,7 @@ class Runtime:
 
             client = LiteLLMClient(backends=lambda: self.pool.backends)
         self.store = store
+        self._pool_log = PoolLog(pool, store)
         self.fallback = fallback
         self.concurrency = concurrency
         self.max_turns = max_turns
@@ -349,7 +351,8 @@ class Runtime:
 
     # -- end -----------------------------------------------------------------------------------
     async def aclose(self) -> None:
-        """Writes what the store still holds and ends the runtime's thread; the store stays open."""
+        """Writes what the store still holds and ends the runtime's threads; the store stays open."""
+        await self._pool_log.aclose()
         await flush(self.store)
         self._engine.close()
 

@@ -204,6 +204,24 @@ class OutcomeRow(Base):
     note: Mapped[str | None] = mapped_column(Text)
 
 
+class PoolChangeRow(Base):
+    """One swap of a served pool."""
+
+    __tablename__ = "pool_changes"
+    __table_args__ = (Index(None, "changed_at"),)
+    change_id: Mapped[str] = mapped_column(primary_key=True)
+    pool_id: Mapped[str]
+    revision: Mapped[int]
+    changed_at: Mapped[float]
+    pool_version: Mapped[str]
+    size: Mapped[int]
+    added: Mapped[list[Any]]
+    removed: Mapped[list[Any]]
+    changed: Mapped[list[Any]]
+    agents: Mapped[list[Any]]
+    process: Mapped[str]
+
+
 class SharedStateRow(Base):
     """A named state that several processes change in turn, for example what a router has learned."""
 

@@ -11,9 +11,25 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Select, and_, select
 
 from agentnet.errors import StoreError
-from agentnet.traces.models import Base, DecisionRow, MessageRow, OutcomeRow, PoolRow, RunRow, StepRow
-from agentnet.traces.records import DecisionRecord, MessageRecord, OutcomeRecord, RunRecord, StepRecord
-from agentnet.traces.rows import decision_from_row, outcome_from_row, run_from_row
+from agentnet.traces.models import (
+    Base,
+    DecisionRow,
+    MessageRow,
+    OutcomeRow,
+    PoolChangeRow,
+    PoolRow,
+    RunRow,
+    StepRow,
+)
+from agentnet.traces.records import (
+    DecisionRecord,
+    MessageRecord,
+    OutcomeRecord,
+    PoolChangeRecord,
+    RunRecord,
+    StepRecord,
+)
+from agentnet.traces.rows import decision_from_row, outcome_from_row, pool_change_from_row, run_from_row
 from agentnet.traces.sink import table_of
 
 _CHUNK = 500  # runs whose parts are fetched together; SQLite takes at most 32,766 bound values
@@ -228,3 +244,19 @@ class Reader:
         with self._engine.connect() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]
         return [(row["id"], outcome_from_row(row)) for row in rows]
+
+    def pool_changes(self, limit: int, since: float | None, agent: str | None) -> list[PoolChangeRecord]:
+        """Returns the latest swaps first; of one agent only if asked."""
+        table = table_of(PoolChangeRow)
+        query = select(table).order_by(table.c.changed_at.desc(), table.c.revision.desc())
+        if since is not None:
+            query = query.where(table.c.changed_at >= since)
+        found: list[PoolChangeRecord] = []
+        with self._engine.connect().execution_options(yield_per=200) as connection:
+            for row in connection.execute(query).mappings():
+                record = pool_change_from_row(dict(row))
+                if agent is None or agent in {*record.added, *record.removed, *record.changed}:
+                    found.append(record)
+                    if len(found) == limit:
+                        break
+        return found

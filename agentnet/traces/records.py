@@ -133,7 +133,36 @@ class OutcomeRecord:
     note: str | None = None
 
 
-Record = RunRecord | DecisionRecord | StepRecord | MessageRecord | OutcomeRecord
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolChangeRecord:
+    """One swap of a served pool: who came, went or changed, and when."""
+
+    change_id: str
+    """``POOL_ID:REVISION``: a swap that several runtimes of a process tell of is one record."""
+    pool_id: str
+    """Names the `PoolHandle` of one process: revisions count within it."""
+    revision: int
+    changed_at: float
+    pool_version: str
+    """The version after the swap, as runs carry it."""
+    size: int
+    """Agents after the swap."""
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    """Agents whose definition changed under the same name."""
+    agents: tuple[Mapping[str, Any], ...] = ()
+    """Definitions of the added and the changed agents."""
+    process: str = ""
+    """``HOST:PID`` of the process that swapped."""
+
+    @property
+    def run_id(self) -> str:
+        """What stands for a run's id in messages on records."""
+        return self.change_id
+
+
+Record = RunRecord | DecisionRecord | StepRecord | MessageRecord | OutcomeRecord | PoolChangeRecord
 
 
 def task_hash(text: str, context: str | None = None, history: Iterable[Mapping[str, str]] = ()) -> str:

@@ -10,11 +10,21 @@ from typing import Any, Literal
 
 from agentnet.errors import StoreError
 from agentnet.graphs.agent import content_hash
-from agentnet.traces.models import RUN_ITSELF, Base, DecisionRow, MessageRow, OutcomeRow, RunRow, StepRow
+from agentnet.traces.models import (
+    RUN_ITSELF,
+    Base,
+    DecisionRow,
+    MessageRow,
+    OutcomeRow,
+    PoolChangeRow,
+    RunRow,
+    StepRow,
+)
 from agentnet.traces.records import (
     DecisionRecord,
     MessageRecord,
     OutcomeRecord,
+    PoolChangeRecord,
     Record,
     RunRecord,
     StepRecord,
@@ -32,6 +42,7 @@ TABLES: Mapping[type[Any], type[Base]] = {
     StepRecord: StepRow,
     MessageRecord: MessageRow,
     OutcomeRecord: OutcomeRow,
+    PoolChangeRecord: PoolChangeRow,
 }
 KEYS: Mapping[type[Any], tuple[str, ...]] = {
     RunRecord: ("run_id",),
@@ -39,6 +50,7 @@ KEYS: Mapping[type[Any], tuple[str, ...]] = {
     StepRecord: ("run_id", "seq"),
     MessageRecord: ("run_id", "step_seq", "seq"),
     OutcomeRecord: ("run_id", "step_seq", "judge", "judged_at"),
+    PoolChangeRecord: ("change_id",),
 }
 """What names a row: writing a record of the same key again replaces it."""
 
@@ -48,9 +60,11 @@ _CONTENT: Mapping[type[Any], tuple[str, ...]] = {
     StepRecord: ("answer",),
     MessageRecord: ("content",),
     OutcomeRecord: ("note",),
+    PoolChangeRecord: (),
 }
 """Texts that come from users or models: left out when capture is off, redacted when it is redacted."""
 
+_LISTS = ("added", "removed", "changed")
 _ERROR_NAME = re.compile(r"[A-Za-z_][\w.]{0,80}(?=:|\()")
 
 
@@ -120,6 +134,9 @@ class Capture:
             row["candidates"] = list(row["candidates"])
         elif kind is OutcomeRecord and row["step_seq"] is None:
             row["step_seq"] = RUN_ITSELF
+        elif kind is PoolChangeRecord:
+            row |= {name: list(row[name]) for name in _LISTS}
+            row["agents"] = [dict(agent) for agent in row["agents"]]
         return row
 
     def _run(self, row: Row) -> None:
@@ -155,6 +172,11 @@ def run_from_row(row: Mapping[str, Any], pool: tuple[Mapping[str, Any], ...]) ->
 def decision_from_row(row: Mapping[str, Any]) -> DecisionRecord:
     """Builds a decision from its columns."""
     return DecisionRecord(**{**row, "candidates": tuple(row["candidates"])})
+
+
+def pool_change_from_row(row: Mapping[str, Any]) -> PoolChangeRecord:
+    """Builds a pool's change from its columns."""
+    return PoolChangeRecord(**{**row, **{name: tuple(row[name]) for name in (*_LISTS, "agents")}})
 
 
 def outcome_from_row(row: Mapping[str, Any]) -> OutcomeRecord:

@@ -140,7 +140,7 @@ class Sink:
         refused: list[str] = []
         parts: list[tuple[str, Batch, list[Row]]] = [(row["pool_version"], {}, [row]) for row in pools]
         for kind, rows in batch.items():
-            parts += [(row["run_id"], {kind: {key: row}}, []) for key, row in rows.items()]
+            parts += [(str(key[0]), {kind: {key: row}}, []) for key, row in rows.items()]
         for name, part, pool in parts:
             try:
                 self._write(part, pool)

@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agentnet.errors import StoreError
 from agentnet.traces.engine import make_engine, parse_url, store_error
-from agentnet.traces.models import DecisionRow, MessageRow, OutcomeRow, RunRow, StepRow
+from agentnet.traces.models import DecisionRow, MessageRow, OutcomeRow, PoolChangeRow, RunRow, StepRow
 from agentnet.traces.reader import Reader, RunFilter, RunTrace
-from agentnet.traces.records import OutcomeRecord, Record, RunRecord
+from agentnet.traces.records import OutcomeRecord, PoolChangeRecord, Record, RunRecord
 from agentnet.traces.redact import environment_secrets
 from agentnet.traces.rows import Capture
 from agentnet.traces.schema import migrate
@@ -223,6 +223,19 @@ class TraceStore:
         with self._reading():
             return self._reader.pools()
 
+    def pool_changes(
+        self, limit: int = 100, *, since: float | None = None, agent: str | None = None
+    ) -> list[PoolChangeRecord]:
+        """Returns the swaps of served pools, the latest first.
+
+        Args:
+            limit: Most swaps.
+            since: Only swaps at this time or later, seconds since the epoch.
+            agent: Only swaps that added, removed or changed this agent.
+        """
+        with self._reading():
+            return self._reader.pool_changes(limit, since, agent)
+
     def stats(self, **where: Any) -> Stats:
         """Returns totals: runs, costs known and unknown, tokens, by agent and by router."""
         with self._reading():
@@ -257,13 +270,18 @@ class TraceStore:
             return int(done.rowcount)
 
     def purge(self, *, before: float) -> int:
-        """Deletes runs that started before a time, with everything of theirs; returns how many."""
+        """Deletes runs that started before a time, with everything of theirs, and older pool changes.
+
+        Returns:
+            How many runs were deleted.
+        """
         old = select(RunRow.run_id).where(RunRow.started_at < before)
         with self._reading(), self._engine.connect().execution_options(writes=True) as connection:
             with connection.begin():
                 for model in (DecisionRow, StepRow, MessageRow, OutcomeRow):
                     table = table_of(model)
                     connection.execute(delete(table).where(table.c.run_id.in_(old)))
+                connection.execute(delete(table_of(PoolChangeRow)).where(PoolChangeRow.changed_at < before))
                 done = connection.execute(delete(table_of(RunRow)).where(RunRow.started_at < before))
             return int(done.rowcount)
 

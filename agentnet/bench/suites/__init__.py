@@ -18,10 +18,12 @@ SUITES = {
     "onboarding": "agentnet.bench.suites.onboarding",
     "kgqa": "agentnet.bench.suites.kgqa",
     "topology": "agentnet.bench.suites.topology",
+    "intents": "agentnet.bench.suites.intents",
 }
 TAKES: Mapping[str, frozenset[str]] = {
     "kgqa": frozenset({"traces", "record", "model", "ablations"}),
     "topology": frozenset({"traces", "record", "model", "parts"}),
+    "intents": frozenset({"traces", "model", "parts"}),
 }
 """Settings in ``recording`` that a suite takes."""
 
@@ -62,7 +64,7 @@ def run_suite(
         counted_by: Router that finds which agents count in suite ``onboarding``, on the test rows; None lets
             every router find its own.
         recording: Settings of suites that record, see `TAKES`: ``traces``, ``record``, ``model``, and
-            ``ablations`` (kgqa) or ``parts`` (topology).
+            ``ablations`` (kgqa) or ``parts`` (topology, intents).
 
     Raises:
         InvalidInput: there is no such suite, it needs a pack, or it lacks what a setting is about.
@@ -85,7 +87,7 @@ def run_suite(
         raise InvalidInput(
             f"suite {name!r} has no setting {', '.join(unknown)}; these suites have: {', '.join(takers)}."
         )
-    if not data and name != "topology":
+    if not data and name not in ("topology", "intents"):
         raise InvalidInput(f"suite {name!r} needs a pack: give one with --data.")
     further |= recording or {}
     results: dict[str, Any] = import_module(SUITES[name]).run(

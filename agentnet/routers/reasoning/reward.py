@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from agentnet.errors import InvalidInput
+
 
 def reward(
     chosen: Collection[str],
@@ -19,6 +21,8 @@ def reward(
     (arXiv 2601.04544). Its prose says that R2 pays only for a set that holds all of A*, its formula is
     graded: graded is the default, ``strict`` is the prose. a = 0.5 and b = 0.1 are [default, not in paper].
 
+    For 0 < a < 1 it is 1 for the right set and for no other.
+
     One case is ours: where no agent fits (A* is empty) the formula gives 0 for every set; choosing nobody
     then earns 1.
 
@@ -29,9 +33,14 @@ def reward(
         over: b, at least 0.
         strict: Whether R2 pays only for all of A*.
 
+    Raises:
+        InvalidInput: ``precision`` or ``over`` is out of its range.
+
     >>> reward({"a"}, {"a"}), reward({"a", "b"}, {"a"}), reward({"b"}, {"a"})
     (1.0, 0.65, 0.0)
     """
+    if not (0 <= precision <= 1 and over >= 0):
+        raise InvalidInput(f"precision lies in [0, 1] and over is at least 0; got {precision!r}, {over!r}.")
     a, g = set(chosen), set(gold)
     if not g:
         return 1.0 if not a else -over * len(a)
@@ -39,4 +48,4 @@ def reward(
     found = both / len(g)
     if strict and found < 1:
         found = 0.0
-    return precision * both / max(1, len(a)) + (1 - precision) * found - over * max(len(a) - len(g), 0)
+    return precision * (both / max(1, len(a))) + (1 - precision) * found - over * max(len(a) - len(g), 0)

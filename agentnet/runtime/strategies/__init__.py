@@ -16,11 +16,11 @@ from agentnet.runtime.strategies.prompted import (
     CRITIC_STRATEGY,
     DEBATE_STRATEGY,
     DIRECT,
-    REFINE_STRATEGY,
     SUMMARISE_STRATEGY,
 )
 from agentnet.runtime.strategies.react import REACT
 from agentnet.runtime.strategies.recorded import RECORDED, recorded_from
+from agentnet.runtime.strategies.refining import REFINE_STRATEGY
 from agentnet.runtime.strategies.sampling import SELF_CONSISTENCY
 from agentnet.runtime.tools import make_tools
 

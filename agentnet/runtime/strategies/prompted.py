@@ -17,10 +17,6 @@ CRITIC = (
     "You review answers. Say which of them are wrong and why, then finish with one line of the form "
     "'Answer: ...' that holds the answer you believe to be right."
 )
-REFINE = (
-    "You are given a question and other agents' answers to it. Combine what is right in them into one "
-    "improved answer. Reply with that answer only."
-)
 SUMMARISE = "Summarise what matters for the question, briefly and without adding anything."
 DEBATE = (
     "You debate with other agents. Weigh their answers against your own reasoning, keep or change your mind, "
@@ -58,8 +54,6 @@ CHAIN_OF_THOUGHT = _strategy("chain_of_thought", THINK, extract=True)
 """Reasons before it answers (Wei et al. 2022, arXiv:2201.11903); the reasoning stays in the trace."""
 CRITIC_STRATEGY = _strategy("critic", CRITIC, "Answers to review")
 """Finds mistakes in the answers it receives; its whole review is its answer."""
-REFINE_STRATEGY = _strategy("refine", REFINE, "Answers to combine")
-"""Merges the answers it receives into a better one."""
 SUMMARISE_STRATEGY = _strategy("summarise", SUMMARISE, "Texts to summarise")
 """Shortens context and received answers to what the question needs."""
 DEBATE_STRATEGY = _strategy("debate", DEBATE, "Answers of the other debaters", extract=True)

@@ -1,0 +1,1 @@
+"""Label packs: routing an utterance to the agents whose intents it holds."""

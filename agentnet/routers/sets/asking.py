@@ -1,0 +1,150 @@
+"""`Advised`: a router that may ask a language model after it has decided by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.errors import RouterError
+from agentnet.graphs.agent import Agent
+from agentnet.graphs.live import LiveState, PartialRun
+from agentnet.graphs.pool import Pool
+from agentnet.graphs.task import Task
+from agentnet.graphs.task_graph import TaskGraph
+from agentnet.routers.base import RouteOptions, Router
+from agentnet.routers.decision import Decision, Scores
+from agentnet.routers.reasoning.consult import consult, consult_many_sync
+from agentnet.routers.reasoning.consultation import Consultation
+from agentnet.routers.reasoning.model import RouterModel
+from agentnet.routers.sets.advised import advised
+from agentnet.routers.sets.evidence import SetEvidence
+
+
+class Advised(Router):
+    """Mixed into a router with the settings ``mode``, ``model``, ``shown``, ``hand_over``, ``max_agents``.
+
+    In mode ``fast`` it never asks, in ``reason`` always, in ``hybrid`` where the fast decision is unsure, and
+    never where that one turned the task away: a query that is like nothing known is not a matter of reasons.
+    """
+
+    mode: str
+    model: str | None
+    shown: int
+    hand_over: float
+    max_agents: int
+    asked: int = 0
+    """Decisions for which the model was asked."""
+    spared: int = 0
+    """Decisions of a hybrid router that did without: calls saved."""
+    _adviser: RouterModel | None = None
+    _counting = threading.Lock()
+
+    @abstractmethod
+    def _star(self, names: Sequence[str], weights: Mapping[str, float]) -> TaskGraph:
+        """The graph of a chosen set."""
+
+    def use_model(self, model: RouterModel) -> None:
+        """Takes a model to ask, instead of the one that the runtime gives."""
+        self._adviser = model
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether deciding may ask a language model that somebody else has to give."""
+        return self.mode != "fast" and self._adviser is None
+
+    def route_batch(
+        self,
+        tasks: Sequence[Task],
+        pool: Pool,
+        *,
+        live: LiveState | None = None,
+        seen: PartialRun | None = None,
+        options: RouteOptions | None = None,
+        vectors: NDArray[np.float32] | None = None,
+        scores: Scores | None = None,
+    ) -> list[Decision]:
+        """Decides for n tasks at once; see `Router.route_batch`.
+
+        Raises:
+            RouterError: a language model has to be asked, and there is none.
+        """
+        start = time.perf_counter()
+        decisions = super().route_batch(
+            tasks, pool, live=live, seen=seen, options=options, vectors=vectors, scores=scores
+        )
+        rows = [i for i, decision in enumerate(decisions) if self._wants_advice(decision)]
+        if not rows:
+            return decisions
+        if self._adviser is None:
+            raise RouterError(
+                f"the router {self.name!r} asks a language model in mode {self.mode!r}: run it in a Runtime "
+                "with the setting model, give it one with use_model(...), or take mode=fast."
+            )
+        shown = [self._shown(decisions[i], pool) for i in rows]
+        asked = consult_many_sync([tasks[i] for i in rows], shown, self._adviser, most=self.max_agents)
+        for i, found in zip(rows, asked, strict=True):
+            decisions[i] = self._advised(decisions[i], found)
+        each = (time.perf_counter() - start) / len(tasks)
+        for decision in decisions:
+            decision.latency_s = each
+        return decisions
+
+    async def aroute(
+        self,
+        task: Task | str,
+        pool: Pool,
+        *,
+        live: LiveState | None = None,
+        seen: PartialRun | None = None,
+        options: RouteOptions | None = None,
+        model: RouterModel | None = None,
+    ) -> Decision:
+        """Decides for one task, awaiting the model; see `Router.aroute`."""
+        start = time.perf_counter()
+        task = Task.of(task)
+        fast = super().route_batch
+        decision = (await asyncio.to_thread(fast, [task], pool, live=live, seen=seen, options=options))[0]
+        asked = model or self._adviser
+        if self._wants_advice(decision):
+            if asked is None:
+                raise RouterError(
+                    f"the router {self.name!r} has no language model to ask; set its setting model."
+                )
+            found = await consult(task, self._shown(decision, pool), asked, most=self.max_agents)
+            decision = self._advised(decision, found)
+        decision.latency_s = time.perf_counter() - start
+        return decision
+
+    def _wants_advice(self, decision: Decision) -> bool:
+        if self.mode == "fast":
+            return False
+        if self.mode == "reason":
+            wants = True
+        else:
+            evidence = decision.evidence
+            unsure = evidence.unsure if isinstance(evidence, SetEvidence) else None
+            if unsure is None:
+                unsure = 0.0 if decision.abstained else 1 - float(np.max(decision.calibrated))
+            wants = not decision.abstained and unsure >= self.hand_over
+        with self._counting:
+            self.asked += wants
+            self.spared += not wants
+        return wants
+
+    def _shown(self, decision: Decision, pool: Pool) -> list[Agent]:
+        """The likeliest agents, best first."""
+        chances = np.asarray(decision.calibrated)
+        order = sorted(range(len(pool)), key=lambda i: (-float(chances[i]), pool.names[i]))
+        return [pool.agents[i] for i in order[: self.shown]]
+
+    def _advised(self, decision: Decision, found: Consultation) -> Decision:
+        evidence = decision.evidence
+        if not isinstance(evidence, SetEvidence):
+            evidence = SetEvidence(decided_by="fast", notes=tuple(evidence.lines()))
+        return advised(decision, found, evidence, self._star)
