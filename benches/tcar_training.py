@@ -23,9 +23,11 @@ import torch
 from agentnet.graphs.agent import Agent
 from agentnet.outcomes.encoders import make_encoder
 from agentnet.outcomes.packs import load_agents, load_queries
-from agentnet.routers.intents.finetune import Progress
-from agentnet.routers.reasoning.data import PoolSampler, PoolShape
+from agentnet.routers.reasoning.dapo import dapo
+from agentnet.routers.reasoning.data import Example, PoolSampler, PoolShape
+from agentnet.routers.reasoning.generate import Decoding
 from agentnet.routers.reasoning.local import LocalModel
+from agentnet.routers.reasoning.rollouts import DapoRecipe, prefilter, roll_out, score
 from agentnet.routers.reasoning.sft import SftRecipe, sft
 
 TEST_JOINS = ("{a}, {b}", "{a} + {b}", "ok, {a}. while you are at it: {b}", "sort two things out: {a} / {b}")
@@ -34,6 +36,8 @@ TEST_JOINS = ("{a}, {b}", "{a} + {b}", "ok, {a}. while you are at it: {b}", "sor
 
 @dataclass(frozen=True)
 class Samplers:
+    """Where prompts come from, and the agents that no training prompt shows."""
+
     train: PoolSampler
     rollouts: PoolSampler
     tests: dict[str, PoolSampler]
@@ -81,11 +85,133 @@ def samplers(args: argparse.Namespace) -> Samplers:
     )
 
 
-def show(progress: Progress) -> None:
-    print(
-        f"step {progress.step}/{progress.steps} loss {progress.loss:.4f} after {progress.seconds:.0f} s",
-        flush=True,
+def show(stage: str, done: int, of: int, told: str = "") -> None:
+    print(f"{time.strftime('%H:%M:%S')} {stage} {done}/{of} {told}", flush=True)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a system answered to n prompts: each value is [n]."""
+
+    exact: np.ndarray
+    hit: np.ndarray
+    reward: np.ndarray
+    size: np.ndarray
+    unreadable: np.ndarray
+    kind: np.ndarray
+
+    @classmethod
+    def of(cls, texts: list[str], examples: list[Example], *, compact: bool) -> Answers:
+        """Scores answers."""
+        rows = []
+        for text, example in zip(texts, examples, strict=True):
+            prompt = example.prompt(compact=compact)
+            earned, chosen = score(text, prompt, example.gold, DapoRecipe())
+            gold = frozenset(example.gold)
+            hit = chosen == gold if not gold else bool(chosen and chosen & gold)
+            rows.append((chosen == gold, hit, earned, len(chosen or ()), chosen is None, len(gold)))
+        return cls(*(np.array(column, float) for column in zip(*rows, strict=True)))
+
+    def told(self, draws: np.ndarray) -> dict[str, object]:
+        """Means with 95% bootstrap intervals, and exact match by the number of right agents."""
+        found: dict[str, object] = {
+            name: interval(getattr(self, name), draws)
+            for name in ("exact", "hit", "reward", "size", "unreadable")
+        }
+        found["exact by right agents"] = {
+            f"{kind} (n={int((self.kind == kind).sum())})": round(
+                float(self.exact[self.kind == kind].mean()), 3
+            )
+            for kind in (0, 1, 2)
+            if (self.kind == kind).any()
+        }
+        return found
+
+
+def interval(values: np.ndarray, draws: np.ndarray) -> list[float]:
+    """Mean, and the middle 95% of the means of resampled prompts."""
+    low, high = np.quantile(values[draws].mean(1), (0.025, 0.975))
+    return [round(float(x), 4) for x in (values.mean(), low, high)]
+
+
+def greedy(model: LocalModel, examples: list[Example], tokens: int) -> list[str]:
+    texts: list[str] = []
+    for first in range(0, len(examples), 32):
+        prompts = [example.prompt(compact=model.compact) for example in examples[first : first + 32]]
+        texts += [one.text for (one,) in model.answer(prompts, Decoding(max_tokens=tokens))]
+        show("answers", len(texts), len(examples))
+    return texts
+
+
+def measured(
+    model: LocalModel, name: str, tests: dict[str, list[Example]], args: argparse.Namespace
+) -> dict[str, Answers]:
+    """Greedy answers to the tests; kept in the work folder, so that a second run need not ask again."""
+    found = {}
+    for test, examples in tests.items():
+        file = args.work / f"answers {name} {test}.json"
+        asked = [example.query for example in examples]
+        kept = json.loads(file.read_text()) if file.exists() else {"asked": None}
+        if kept["asked"] != asked:
+            kept = {"asked": asked, "texts": greedy(model, examples, args.max_tokens)}
+            file.write_text(json.dumps(kept))
+        found[test] = Answers.of(kept["texts"], examples, compact=model.compact)
+        print(name, test, "exact", found[test].exact.mean(), "reward", found[test].reward.mean(), flush=True)
+    return found
+
+
+def sampled(model: LocalModel, examples: list[Example], args: argparse.Namespace, name: str) -> np.ndarray:
+    """[n] mean reward of the rollouts at temperature 1: what DAPO raises."""
+    file = args.work / f"sampled {name}.json"
+    if not file.exists():
+        groups = roll_out(model, examples, DapoRecipe(), seed=args.seed + 9)
+        file.write_text(json.dumps([float(np.mean(group.rewards)) for group in groups]))
+    return np.array(json.loads(file.read_text()))
+
+
+def trained(args: argparse.Namespace, found: Samplers) -> tuple[LocalModel, dict[str, object]]:
+    """Filters prompts and runs DAPO on the model that SFT left in the work folder."""
+    recipe = DapoRecipe(
+        steps=args.dapo_steps,
+        learning_rate=args.dapo_rate,
+        prompts=args.dapo_prompts,
+        seed=args.seed,
+        tries=1,
+        max_tokens=args.max_tokens,
     )
+    model = LocalModel.load(args.work / "sft-adapter", device=args.device, threads=args.threads)
+    candidates = found.rollouts.examples(args.candidates)
+    file = args.work / "kept.json"
+    if args.filter_minutes == 0:
+        # Where no prompt is seen twice, the filter costs the rollouts that it saves.
+        file.write_text(json.dumps({"kept": list(range(len(candidates))), "rolled": 0}))
+    if not file.exists():
+        kept, groups = prefilter(
+            model,
+            candidates,
+            recipe=recipe,
+            seconds=args.filter_minutes * 60,
+            progress=lambda done, kept: show("filter", done, args.candidates, f"kept {kept}"),
+        )
+        told = {
+            "kept": kept,
+            "rolled": len(groups),
+            "reward": float(np.mean([group.rewards for group in groups])),
+            "informative": int(sum(group.informative for group in groups)),
+        }
+        file.write_text(json.dumps(told))
+    told = json.loads(file.read_text())
+    run = dapo(
+        model,
+        [candidates[at] for at in told["kept"]],
+        args.work / "dapo",
+        recipe=recipe,
+        seconds=args.dapo_minutes * 60,
+        progress=lambda now: show("dapo", now.step, recipe.steps, json.dumps(asdict(now))),
+    )
+    model.save(args.work / "dapo-adapter")
+    history = [asdict(step) for step in run.history]
+    return model, {"recipe": asdict(recipe), "filter": told, "steps": run.step, "history": history}
 
 
 def main() -> None:
@@ -96,6 +222,16 @@ def main() -> None:
     parser.add_argument("--sft-steps", type=int, default=100)
     parser.add_argument("--sft-rate", type=float, default=5e-4)
     parser.add_argument("--sft-minutes", type=float, default=25)
+    parser.add_argument("--candidates", type=int, default=160, help="prompts rolled out before DAPO")
+    parser.add_argument("--filter-minutes", type=float, default=8, help="0 has no filter")
+    parser.add_argument("--dapo-steps", type=int, default=60)
+    parser.add_argument("--dapo-rate", type=float, default=1e-4)
+    parser.add_argument("--dapo-prompts", type=int, default=4)
+    parser.add_argument("--dapo-minutes", type=float, default=25)
+    parser.add_argument("--seen-rows", type=int, default=160)
+    parser.add_argument("--unseen-rows", type=int, default=80)
+    parser.add_argument("--sampled-rows", type=int, default=32)
+    parser.add_argument("--max-tokens", type=int, default=40)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
@@ -103,12 +239,82 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     found = samplers(args)
+    rows = {"agents seen": args.seen_rows, "agents unseen": args.unseen_rows}
+    tests = {name: found.tests[name].examples(count) for name, count in rows.items()}
     recipe = SftRecipe(steps=args.sft_steps, learning_rate=args.sft_rate, seed=args.seed)
+    if (args.work / "sft-adapter" / "config.json").exists():
+        model = LocalModel.load(args.work / "sft-adapter", device=args.device, threads=args.threads)
+    else:
+        model = LocalModel(compact=True, device=args.device, threads=args.threads)
+        sft(
+            model,
+            found.train.group,
+            args.work / "sft",
+            recipe=recipe,
+            seconds=args.sft_minutes * 60,
+            progress=lambda now: show("sft", now.step, now.steps, f"loss {now.loss:.4f}"),
+        )
+        model.save(args.work / "sft-adapter")
+    state = json.loads((args.work / "sft" / "checkpoint.json").read_text())["state"]
+    results = {"SFT": measured(model, "sft", tests, args)}
+    drawn = tests["agents seen"][: args.sampled_rows]
+    draws = {"SFT": sampled(model, drawn, args, "sft")}
+    model, told = trained(args, found)
+    results["SFT + DAPO"] = measured(model, "dapo", tests, args)
+    draws["SFT + DAPO"] = sampled(model, drawn, args, "dapo")
     model = LocalModel(compact=True, device=args.device, threads=args.threads)
-    done = sft(
-        model, found.train.group, args.work / "sft", recipe=recipe, seconds=args.sft_minutes * 60, progress=show
+    results["untuned"] = measured(model, "untuned", tests, args)
+    write(
+        args, found, results, draws, {"steps": len(state["losses"]), "recipe": asdict(recipe), **state}, told
     )
-    model.save(args.work / "sft-adapter")
+
+
+def write(
+    args: argparse.Namespace,
+    found: Samplers,
+    results: dict[str, dict[str, Answers]],
+    draws: dict[str, np.ndarray],
+    sft_told: dict[str, object],
+    dapo_told: dict[str, object],
+) -> None:
+    """Writes all that was found, with intervals and paired differences."""
+    rng = np.random.default_rng(0)
+    told: dict[str, object] = {}
+    for test in found.tests:
+        n = len(results["SFT"][test].exact)
+        resamples = rng.integers(n, size=(10_000, n))
+        told[test] = {
+            "prompts": n,
+            **{system: answers[test].told(resamples) for system, answers in results.items()},
+            "paired differences": {
+                f"{b} over {a}": {
+                    name: interval(
+                        getattr(results[b][test], name) - getattr(results[a][test], name), resamples
+                    )
+                    for name in ("exact", "hit", "reward")
+                }
+                for a, b in (("untuned", "SFT"), ("SFT", "SFT + DAPO"))
+            },
+        }
+    n = len(draws["SFT"])
+    resamples = rng.integers(n, size=(10_000, n))
+    told["reward at temperature 1, agents seen"] = {
+        "prompts": n,
+        **{system: interval(values, resamples) for system, values in draws.items()},
+        "SFT + DAPO over SFT": interval(draws["SFT + DAPO"] - draws["SFT"], resamples),
+    }
+    result = {
+        "command": "python benches/tcar_training.py " + " ".join(sys.argv[1:]),
+        "machine": {"processor": platform.machine(), "threads": args.threads, "torch": torch.__version__},
+        "held out agents": list(found.held),
+        "results": told,
+        "sft": sft_told,
+        "dapo": dapo_told,
+    }
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(result["command"])
+    print(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from agentnet.cards.describe import parse_description
@@ -45,9 +45,10 @@ def suggest(conflict: Conflict, pool: Pool, texts: Mapping[str, Sequence[str]]) 
 def _worded(agent: Agent, other: Agent, own: tuple[str, ...], others: tuple[str, ...]) -> Suggestion:
     base = (agent.description or agent.name).rstrip(" .;")
     said = terms(base)
-    # What the description says already adds nothing, and is not denied in the next breath either.
+    # What the description says already adds nothing; and what it says is not denied in the same breath.
     new = [term for term in own if term not in said] or list(own)
-    denied = [term for term in others if term not in said][:OTHERS_TERMS]
+    claimed = _stems((*said, *new))
+    denied = [term for term in others if not claimed & _stems([term])][:OTHERS_TERMS]
     positive = f"{base}. In particular: {', '.join(new)}"
     refused = f"; not for {', '.join(denied)}, which is {other.name}'s" if denied else ""
     return Suggestion(
@@ -56,6 +57,11 @@ def _worded(agent: Agent, other: Agent, own: tuple[str, ...], others: tuple[str,
         positive=f"{positive}.",
         terms=tuple(new),
     )
+
+
+def _stems(found: Iterable[str]) -> set[str]:
+    """The words of terms, with singular and plural as one."""
+    return {word.rstrip("s") for term in found for word in term.split()}
 
 
 async def areword(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentnet.cli.options import CostWeight, Data, Seed, command_line, console, with_cache
+from agentnet.cli.options import CostWeight, Data, Seed, command_line, console, with_cache, with_model
 
 
 def evaluate(
@@ -44,6 +44,7 @@ def evaluate(
         router = router.with_options(cost_weight=cost_weight)
     pool = load_agents(agents) if agents else None
     outcomes = load_outcomes(data)
+    with_model(router, pool or outcomes.pool)
     with console(err=True).status(f"evaluating {router.name} on {data}"):
         result = run(
             router,

@@ -20,6 +20,7 @@ from agentnet.cli.options import (
     parse_settings,
     read_task,
     with_cache,
+    with_model,
 )
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ def route(
     pool = load_agents(agents) if agents else router.training_pool
     if cost_weight is not None:
         router = router.with_options(cost_weight=cost_weight)
+    with_model(router, pool)
     decision = router.route(read_task(question, context), pool)
     if svg is not None:
         drawing = decision.evidence.to_svg()

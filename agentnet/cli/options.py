@@ -15,6 +15,7 @@ from agentnet.errors import InvalidInput
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from agentnet.graphs.pool import Pool
     from agentnet.graphs.task import Task
     from agentnet.outcomes.encoders import Encoder
     from agentnet.routers.base import Router
@@ -105,6 +106,27 @@ def with_cache(router: Router) -> Encoder | None:
         except DataError as error:
             typer.secho(f"warning: {error} Set {CACHE}=off to do without.", fg="yellow", err=True)
     return plain
+
+
+def with_model(router: Router, pool: Pool) -> None:
+    """Lets a router that asks a language model ask it through LiteLLM; does nothing for others.
+
+    Raises:
+        InvalidInput: the router names no model.
+    """
+    if not router.asks_model:
+        return
+    from agentnet.runtime.clients.litellm_client import LiteLLMClient
+    from agentnet.runtime.consult import ClientModel, wanted_backend
+
+    backend = wanted_backend(router, pool)
+    if backend is None:
+        raise InvalidInput(
+            f"this {router.name!r} router asks a language model and names none: train it with "
+            "--set model=NAME, for example --set model=openai/gpt-4o-mini, or with --set mode=fast."
+        )
+    client = LiteLLMClient(backends=lambda: pool.backends)
+    router.use_model(ClientModel(client, backend, backends=pool.backends))
 
 
 def parse_settings(items: list[str] | None) -> dict[str, str]:

@@ -138,6 +138,9 @@ class Router(ABC):
     def use_encoder(self, encoder: Encoder) -> None:  # noqa: B027 - optional, not abstract
         """Takes this encoder, for example one shared by several routers; ignored by those that need none."""
 
+    def use_model(self, model: RouterModel) -> None:  # noqa: B027 - optional, not abstract
+        """Takes a language model to ask; ignored by those that ask none."""
+
     def use_training(self, options: TrainingOptions) -> None:  # noqa: B027 - optional, not abstract
         """Takes progress, log and checkpoint for the next `fit`; ignored by those that train no network."""
 

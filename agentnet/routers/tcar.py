@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -35,10 +35,10 @@ from agentnet.routers.selection import exchange_rate, fill_cost, good_enough
 from agentnet.routers.sets.asking import Advised
 from agentnet.routers.sets.decide import Rules, Verdict, decide_all
 from agentnet.routers.sets.evidence import SetEvidence, set_evidence
-from agentnet.routers.sets.fitting import Aims, Labelled, fit_model, held_agents, with_validation
+from agentnet.routers.sets.fitting import Aims, Labelled, fit_model, held_agents, labelled
 from agentnet.routers.sets.linear import chances
-from agentnet.routers.sets.model import PoolView, SetModel, Views, described
-from agentnet.routers.sets.scored import ScoreHeads, choose_heads
+from agentnet.routers.sets.model import PoolView, SetModel, SetScores, Views, described
+from agentnet.routers.sets.scored import ScoreHeads, ScoreView, choose_heads
 from agentnet.routers.settings import check_at_least, check_choice
 from agentnet.routers.single import Choice
 
@@ -48,26 +48,11 @@ _VIEWS = 8
 _ENCODER = "encoder."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SetScores(Scores):
-    """Scores with how familiar each task is: [n], low where no agent has anything to say."""
-
-    familiarity: Floats
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _ScoreView:
-    """Expected scores and costs of one pool's agents."""
-
-    heads: ScoreHeads
-    cost: Floats
-
-
 def _is_share(value: float | None) -> bool:
     return value is None or 0 <= value < 1
 
 
-class TcarRouter(Advised, EncodedRouter[_ScoreView]):
+class TcarRouter(Advised, EncodedRouter[ScoreView]):
     """Chooses every agent that a task needs, at most ``max_agents``, or nobody.
 
     ``mode=fast`` asks no language model. Agents with logged queries are columns of a logistic regression on a
@@ -92,7 +77,9 @@ class TcarRouter(Advised, EncodedRouter[_ScoreView]):
             then decides instead of ``false_alarms``.
         tax: Share of the known agents' tasks that may be lost to agents without logged queries.
         refiner: Agent that merges the answers of several; None joins them under their agents' names.
-        model: Language model to ask: a backend's or an agent's name in the pool, or a LiteLLM model.
+        model: Language model to ask: a backend's or an agent's name in the pool, a LiteLLM model, or
+            ``local`` for SmolLM2-135M in this process, which `fit` then trains.
+        model_minutes: Most minutes of that training.
         shown: Most agents that are shown to it.
         hand_over: A hybrid router asks it where the chosen set is wrong with at least this probability.
     """
@@ -114,6 +101,7 @@ class TcarRouter(Advised, EncodedRouter[_ScoreView]):
         tax: float = 0.008,
         refiner: str | None = None,
         model: str | None = None,
+        model_minutes: float = 60.0,
         shown: int = 20,
         hand_over: float = 0.5,
     ) -> None:
@@ -129,7 +117,8 @@ class TcarRouter(Advised, EncodedRouter[_ScoreView]):
         self.mode, self.max_agents, self.agent_cost = mode, max_agents, agent_cost
         self.tune, self.epochs = tune, epochs
         self.false_alarms, self.false_accepts, self.tax = false_alarms, false_accepts, tax
-        self.refiner, self.model, self.shown, self.hand_over = refiner, model, shown, hand_over
+        self.refiner, self.model, self.model_minutes = refiner, model, model_minutes
+        self.shown, self.hand_over = shown, hand_over
         self.kind = "label"
         self.least: dict[str, float] = {}
         """Least probability at which an agent may be chosen; see `with_thresholds`."""
@@ -171,16 +160,7 @@ class TcarRouter(Advised, EncodedRouter[_ScoreView]):
         self._take(SetModel())
         if outcomes.kind != "label":
             return super()._learn(outcomes, seed=seed, device=device)
-        outside = outcomes.out_of_scope
-        texts = [task.text for task in outcomes.tasks()]
-        data = Labelled(
-            texts=tuple(text for text, out in zip(texts, outside, strict=True) if not out),
-            labels=outcomes.score[~outside].argmax(1),
-            val=outcomes.queries.split[~outside] == "val",
-            outside=tuple(text for text, out in zip(texts, outside, strict=True) if out),
-            pool=outcomes.pool,
-        )
-        data = with_validation(data, seed)
+        data = labelled(outcomes, seed)
         tune = self.tune
         if tune is None:
             tune = self.encoder.startswith("minilm") and int((~data.val).sum()) >= _TUNE_FROM
@@ -190,6 +170,9 @@ class TcarRouter(Advised, EncodedRouter[_ScoreView]):
         aims = Aims(false_alarms=self.false_alarms, false_accepts=self.false_accepts, tax=self.tax)
         model, chosen, notes = fit_model(data, self._texts, held=held, aims=aims, seed=seed)
         self._take(model)
+        if self._wants_own_model():
+            profiles = self._texts([described(agent) for agent in data.pool])
+            self._train_own_model(data, profiles, seed, device, self._options)
         return FitReport(
             router=self.name, n_train=int((~data.val).sum()), n_val=int(data.val.sum()), seconds=0,
             chosen={"tuned": bool(tune), **chosen}, notes=tuple(notes),
@@ -271,12 +254,12 @@ class TcarRouter(Advised, EncodedRouter[_ScoreView]):
         return self
 
     # -- predicting ------------------------------------------------------------------------------
-    def _view(self, pool: Pool) -> _ScoreView:
+    def _view(self, pool: Pool) -> ScoreView:
         at = self.stats.columns(pool)
         heads = ScoreHeads(np.ascontiguousarray(self._heads.weight[:, at]), self._heads.bias[at])
-        return _ScoreView(heads, self.stats.cost(pool))
+        return ScoreView(heads, self.stats.cost(pool))
 
-    def _predict_known(self, view: _ScoreView, vectors: Vectors) -> tuple[Floats, Floats]:
+    def _predict_known(self, view: ScoreView, vectors: Vectors) -> tuple[Floats, Floats]:
         return view.heads.predict(vectors), view.cost
 
     def score_batch(self, tasks: Sequence[Task], pool: Pool, *, vectors: Vectors | None = None) -> Scores:
@@ -395,7 +378,9 @@ class TcarRouter(Advised, EncodedRouter[_ScoreView]):
         arrays |= {**own, "heads_weight": self._heads.weight, "heads_bias": self._heads.bias}
         if self._tuned is not None:
             arrays |= {_ENCODER + name: array for name, array in self._tuned.arrays.items()}
-        return state | {"sets": sets, "least": dict(sorted(self.least.items()))}, arrays
+        model, adapters = self._adviser_state()
+        state |= {"sets": sets, "least": dict(sorted(self.least.items())), "model": model}
+        return state, arrays | adapters
 
     def _restore(self, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         super()._restore(config, arrays)
@@ -405,3 +390,4 @@ class TcarRouter(Advised, EncodedRouter[_ScoreView]):
         self._serving = None
         self.least = {name: float(value) for name, value in config["least"].items()}
         self._take(SetModel.restore(config["sets"], arrays))
+        self._restore_adviser(config.get("model"), arrays)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -196,26 +195,23 @@ def test_lint_by_a_trained_router(cli: Any, pool: Path, labels: Path, tmp_path: 
     assert done.status == 0 and "by the router knn" in done.out
 
 
+@pytest.mark.parametrize("good", [True, False])
 async def test_describe_and_lint_by_a_model(
-    pool: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cli: Any, pool: Path, labels: Path, monkeypatch: pytest.MonkeyPatch, good: bool
 ) -> None:
-    text = "<Description>Blocks lost bank cards quickly</Description>"
-    async with Fleet({"good": Behaviour(answer=text), "bad": Behaviour(answer="I cannot.")}) as fleet:
-        for name, said in (("good", "Blocks lost bank cards quickly."), ("bad", "Typical:")):
-            environment = {"OPENAI_API_BASE": fleet.urls[name], "OPENAI_API_KEY": "none", "PATH": ""}
-            code = "from agentnet.cli.main import main; main()"
-            words = ["agents", "describe", "cards", "--pool", str(pool), "--model", "openai/test"]
-            done = await _run([sys.executable, "-c", code, *words], environment)
-            assert done.returncode == 0 and said in done.stdout, done.stderr
-            assert ("no usable description" in done.stderr) == (name == "bad")
-
-
-async def _run(words: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    import asyncio
-
-    return await asyncio.to_thread(
-        subprocess.run, words, capture_output=True, text=True, env=environment, check=False, timeout=200
-    )
+    text = "<Description>Blocks lost bank cards quickly</Description>" if good else "I cannot."
+    async with Fleet({"model": Behaviour(answer=text)}) as fleet:
+        monkeypatch.setenv("OPENAI_API_BASE", fleet.urls["model"])
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        told = ("--pool", pool, "--model", "openai/test")
+        done = await asyncio.to_thread(cli, "agents", "describe", "cards", *told)
+        words = ("agents", "lint", "--encoder", "hash", "--data", labels, *told)
+        linted = await asyncio.to_thread(cli, *words)
+    assert done.status == 0 and linted.status == 0, done.err + linted.err
+    assert ("no usable description" in done.err) != good
+    assert ("Blocks lost bank cards quickly." in done.out) == good and ("Typical:" in done.out) != good
+    assert ("suggested for loans: Blocks lost bank cards quickly." in linted.out) == good
+    assert ("In particular" in linted.out) != good
 
 
 def test_every_command_s_help_has_an_example() -> None:

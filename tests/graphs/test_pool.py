@@ -113,3 +113,22 @@ def test_no_swap_is_lost_under_threads():
     watch.join()
     assert len(handle.current) == 201 and handle.revision == 200
     assert revisions == list(range(1, 201)) and not torn
+
+
+def test_the_version_of_a_pool_is_that_of_its_agents_however_it_was_made():
+    agents = [Agent(name=name, description=name * 3) for name in "abcd"]
+    whole = Pool(agents)
+    grown = Pool(agents[:1]).add(agents[1]).add(Agent(name="x")).add(agents[2]).remove("x").add(agents[3])
+    assert grown.version == whole.version == Pool([*agents[::-1]]).subset("abcd").version
+    assert grown == whole and grown.names == whole.names and grown.index("d") == 3
+    others = [whole.remove("b"), whole.subset("bacd"), whole.remove("a").add(Agent(name="a"))]
+    assert len({pool.version for pool in (whole, *others)}) == 4
+
+
+def test_a_pool_of_many_grows_without_writing_its_agents_anew(monkeypatch):
+    pool = Pool(Agent(name=f"a{i}") for i in range(50))
+    written = []
+    plain = Agent.to_dict
+    monkeypatch.setattr(Agent, "to_dict", lambda agent: written.append(agent.name) or plain(agent))
+    assert pool.add(Agent(name="new")).remove("a7").subset(["new", "a1"]).version
+    assert written == ["new"]

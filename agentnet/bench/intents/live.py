@@ -26,8 +26,8 @@ from agentnet.bench.intents.live_tasks import SPLITS, Joined, make_joined, score
 from agentnet.bench.metrics import bootstrap_ci
 from agentnet.errors import DataError
 from agentnet.graphs.pool import Pool
-from agentnet.graphs.task import Task
 from agentnet.graphs.semantics import aggregate_plain
+from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import Aggregation, TaskGraph
 from agentnet.runtime.aggregate import REFINE_NODE
 from agentnet.runtime.runtime import Runtime

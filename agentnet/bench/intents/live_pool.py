@@ -105,7 +105,7 @@ def _specialist(kind: str, backend: Backend) -> Agent:
         backend=backend,
         strategy="program",
         shots=tuple(shots[:AGENT_SHOTS]),
-        options=_options(max_tokens=32, wall_s=5.0, cpu_s=2.0),
+        options=_options(max_tokens=32, wall_s=20.0, cpu_s=5.0),
     )
 
 

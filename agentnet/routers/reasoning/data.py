@@ -128,8 +128,8 @@ class PoolSampler:
         self.outside = [row for row, gold in enumerate(self.gold) if not gold]
         if not self.anchors or len(self.agents) < self.shape.size:
             raise InvalidInput(
-                f"pools of {self.shape.size} need as many agents ({len(agents)} given), and queries with right "
-                f"agents."
+                f"pools of {self.shape.size} need as many agents ({len(agents)} given), and queries with "
+                "right agents."
             )
         self.alike = _likeness(self.agents, vectors)
 

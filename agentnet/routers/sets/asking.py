@@ -7,6 +7,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,22 +20,31 @@ from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import TaskGraph
 from agentnet.routers.base import RouteOptions, Router
 from agentnet.routers.decision import Decision, Scores
+from agentnet.routers.encoding import Vectors
+from agentnet.routers.gnn.plan import TrainingOptions
 from agentnet.routers.reasoning.consult import consult, consult_many_sync
 from agentnet.routers.reasoning.consultation import Consultation
 from agentnet.routers.reasoning.model import RouterModel
+from agentnet.routers.reasoning.narrow import narrow
 from agentnet.routers.sets.advised import advised
 from agentnet.routers.sets.evidence import SetEvidence
+from agentnet.routers.sets.fitting import Labelled
+
+LOCAL = "local"
+"""The setting ``model`` that stands for SmolLM2-135M in this process."""
 
 
 class Advised(Router):
-    """Mixed into a router with the settings ``mode``, ``model``, ``shown``, ``hand_over``, ``max_agents``.
+    """Mixed into a router whose settings hold ``mode``, ``model`` and the other ones named below.
 
-    In mode ``fast`` it never asks, in ``reason`` always, in ``hybrid`` where the fast decision is unsure, and
-    never where that one turned the task away: a query that is like nothing known is not a matter of reasons.
+    In mode ``fast`` it never asks, in ``reason`` always, in ``hybrid`` where the fast side chose a set and is
+    unsure of it. A task that a hybrid router's fast side turned away stays turned away: a query that is like
+    nothing known is not a matter of reasons.
     """
 
     mode: str
     model: str | None
+    model_minutes: float
     shown: int
     hand_over: float
     max_agents: int
@@ -49,6 +59,45 @@ class Advised(Router):
     def _star(self, names: Sequence[str], weights: Mapping[str, float]) -> TaskGraph:
         """The graph of a chosen set."""
 
+    # -- a model of one's own --------------------------------------------------------------------
+    def _wants_own_model(self) -> bool:
+        return self.mode != "fast" and self.model == LOCAL
+
+    def _train_own_model(
+        self, data: Labelled, vectors: Vectors, seed: int, device: str, options: TrainingOptions
+    ) -> None:
+        """Trains SmolLM2-135M on the queries that may be learned from, with hard negatives by likeness."""
+        from agentnet.routers.reasoning.training import train_local
+
+        rows = np.flatnonzero(~data.val)
+        names = data.pool.names
+        self._adviser = train_local(
+            [data.texts[i] for i in rows] + list(data.outside),
+            [{names[data.labels[i]]} for i in rows] + [set()] * len(data.outside),
+            data.pool.agents,
+            seed=seed,
+            seconds=60 * self.model_minutes,
+            vectors=dict(zip(names, vectors, strict=True)),
+            folder=options.checkpoint and options.checkpoint / "model",
+            device=device,
+            progress=options.progress,
+        )
+
+    def _adviser_state(self) -> tuple[dict[str, Any] | None, dict[str, NDArray[Any]]]:
+        if not self._wants_own_model() or self._adviser is None:
+            return None, {}
+        from agentnet.routers.reasoning.local import LocalModel
+
+        assert isinstance(self._adviser, LocalModel)
+        return self._adviser.state()
+
+    def _restore_adviser(self, config: Mapping[str, Any] | None, arrays: Mapping[str, NDArray[Any]]) -> None:
+        if config is not None:
+            from agentnet.routers.reasoning.local import LocalModel
+
+            self._adviser = LocalModel.restore(config, arrays)
+
+    # -- asking ----------------------------------------------------------------------------------
     def use_model(self, model: RouterModel) -> None:
         """Takes a model to ask, instead of the one that the runtime gives."""
         self._adviser = model
@@ -139,9 +188,8 @@ class Advised(Router):
 
     def _shown(self, decision: Decision, pool: Pool) -> list[Agent]:
         """The likeliest agents, best first."""
-        chances = np.asarray(decision.calibrated)
-        order = sorted(range(len(pool)), key=lambda i: (-float(chances[i]), pool.names[i]))
-        return [pool.agents[i] for i in order[: self.shown]]
+        scores = np.asarray(decision.calibrated)[None]
+        return [pool[name] for name in narrow(scores, pool.names, self.shown)[0]]
 
     def _advised(self, decision: Decision, found: Consultation) -> Decision:
         evidence = decision.evidence

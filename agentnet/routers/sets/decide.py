@@ -86,7 +86,7 @@ def decide_all(
     """
     found: list[Verdict | None] = [None] * len(texts)
     if rules.most > 1:
-        looked = np.flatnonzero(splitter.looks_at(chances.max(1)))
+        looked = np.flatnonzero(splitter.looks_at(texts, chances.max(1)))
         cuts = best_cuts([texts[int(i)] for i in looked], chances[looked], score)
         for i, cut in zip(looked.tolist(), cuts, strict=True):
             if cut is not None:
@@ -176,7 +176,7 @@ def _recut(
         text, row = waiting.pop(0)
         room = len(done) + len(waiting) + 2 <= most
         cut = None
-        if room and bool(splitter.looks_at(row.max(keepdims=True))[0]):
+        if room and bool(splitter.looks_at([text], row.max(keepdims=True))[0]):
             cut = best_cuts([text], row[None], score)[0]
         if cut is not None and splitter.chance(cut) >= _RECUT:
             waiting = [*zip(cut.parts, cut.chances, strict=True), *waiting]

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.errors import DataError
 from agentnet.graphs.pool import Pool
+from agentnet.outcomes.table import Outcomes
 from agentnet.routers.encoding import Vectors
 from agentnet.routers.intents.head import fit_temperature
 from agentnet.routers.sets.joins import make_joins
@@ -20,10 +22,10 @@ from agentnet.routers.sets.linear import (
     fit_columns,
 )
 from agentnet.routers.sets.model import EXEMPLARS, SetModel, described
-from agentnet.routers.sets.parts import Splitter, best_cuts, learn_splitter
+from agentnet.routers.sets.parts import Seen, Splitter, best_cuts, learn_splitter
 from agentnet.routers.sets.strangers import Rehearsal, Rules, learn_rules
 
-HELD = 0.15
+HELD = 0.1
 """Share of the agents that the encoder does not see in training, so that they can play strangers."""
 FEWEST_HELD = 20
 """Fewest agents in all for which some are held."""
@@ -60,9 +62,31 @@ class Labelled:
         return found
 
 
+def labelled(outcomes: Outcomes, seed: int) -> Labelled:
+    """Returns the queries of a label pack; the rows of split ``val`` are held back, else some others.
+
+    Raises:
+        DataError: no query has a right agent.
+    """
+    # An agent that came after the pack was made has no scores at all: NaN, not a right agent.
+    score = np.nan_to_num(outcomes.score)
+    inside, outside = score.max(1) > 0, outcomes.out_of_scope
+    if not inside.any():
+        raise DataError("there is nothing to learn from: no query of splits train and val is in scope.")
+    texts = np.array(outcomes.queries.text, object)
+    data = Labelled(
+        texts=tuple(texts[inside].tolist()),
+        labels=score[inside].argmax(1),
+        val=outcomes.queries.split[inside] == "val",
+        outside=tuple(texts[outside].tolist()),
+        pool=outcomes.pool,
+    )
+    return with_validation(data, seed)
+
+
 def with_validation(data: Labelled, seed: int) -> Labelled:
-    """Returns the data with rows held back, where none is: a seventh of each agent's with enough of them."""
-    if data.val.any():
+    """Returns the data with rows held back, where none or all are: a seventh of each agent's."""
+    if data.val.any() and not data.val.all():
         return data
     rng = np.random.default_rng([seed, 5])
     val = np.zeros(len(data.texts), bool)
@@ -146,7 +170,7 @@ def fit_model(
         splitter=splitter,
         exemplars=_exemplars(data, vectors),
     )
-    chosen = {"strength": strength, "temperature": temperature, "gate": round(splitter.gate, 4)}
+    chosen = {"strength": strength, "temperature": temperature}
     return model, chosen, notes
 
 
@@ -232,10 +256,12 @@ def _threshold(
     strange = np.zeros(0, np.float32)
     if outside:
         strange = chances(columns.logits(encode(outside)), temperature)[1]
+    # Ranks, not interpolated quantiles, which could pass a bound by one query.
     if aims.false_accepts is not None and len(strange):
-        cut = float(np.quantile(strange, 1 - aims.false_accepts))
+        let_in = int(aims.false_accepts * len(strange))
+        cut = float(np.nextafter(np.sort(strange)[-1 - let_in], np.float32(np.inf)))
     elif aims.false_alarms > 0:
-        cut = float(np.quantile(inside, aims.false_alarms))
+        cut = float(np.sort(inside)[int(aims.false_alarms * len(inside))])
     else:
         return None, []
     alarms = float((inside < cut).mean())
@@ -264,14 +290,12 @@ def _splitter(
     joins = make_joins(texts, data.labels[rows], _JOINS, seed=seed)
     if not joins:
         return Splitter()
-    singles = texts[:_JOINS]
-    joined = [join.text for join in joins]
-    whole_joined, whole_single = score(joined), score(singles)
-    return learn_splitter(
-        best_cuts(joined, whole_joined, score),
-        whole_joined.max(1),
-        best_cuts(singles, whole_single, score),
-    )
+
+    def seen(queries: Sequence[str]) -> Seen:
+        whole = score(queries)
+        return Seen(queries, whole.max(1), best_cuts(queries, whole, score))
+
+    return learn_splitter(seen([join.text for join in joins]), seen(texts[:_JOINS]))
 
 
 def _exemplars(data: Labelled, vectors: Vectors) -> dict[str, tuple[str, ...]]:

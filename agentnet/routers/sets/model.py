@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from agentnet.graphs.agent import Agent, content_hash
 from agentnet.graphs.pool import Pool
+from agentnet.routers.decision import Floats, Scores
 from agentnet.routers.encoding import Vectors
 from agentnet.routers.sets.linear import Columns, chances
 from agentnet.routers.sets.parts import Splitter
@@ -22,6 +23,13 @@ EXEMPLARS = 5
 _COLUMNS = 20_000
 
 Encode = Callable[[Sequence[str]], Vectors]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SetScores(Scores):
+    """Scores with how familiar each task is: [n], low where no agent has anything to say."""
+
+    familiarity: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -21,6 +21,7 @@ LEAST_WORDS = 2
 MOST_WORDS = 60
 """Words of a longer query are only cut among the first so many."""
 COARSE, FINE = 6, 2
+_FEWEST = 20
 _EPS = 1e-6
 
 ScoreTexts = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -146,13 +147,14 @@ class Splitter:
         weights: [F + 1] of the standardised features, the bias last; empty never splits.
         mean: [F].
         spread: [F].
-        gate: A query is looked at when its best agent's probability is at most this.
+        gate: Of the logit of the best agent's probability, the logarithm of the number of words, and a bias:
+            a query is looked at when the sum is at least 0. Empty never looks.
     """
 
     weights: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
     spread: tuple[float, ...] = ()
-    gate: float = 0.0
+    gate: tuple[float, ...] = ()
 
     def chance(self, cut: Cut) -> float:
         """Returns the probability that the query joins two requests."""
@@ -161,9 +163,14 @@ class Splitter:
         z = (cut.features - np.array(self.mean)) / np.array(self.spread)
         return float(1 / (1 + np.exp(-(z @ np.array(self.weights[:-1]) + self.weights[-1]))))
 
-    def looks_at(self, best: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-        """[n] whether a query is looked at, by its best agent's probability [n]."""
-        found: NDArray[np.bool_] = best <= self.gate
+    def looks_at(self, texts: Sequence[str], best: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        """[n] whether a query is looked at, by its length and its best agent's probability [n].
+
+        Looking costs some twenty encodings; most queries are short and sure, and are spared it.
+        """
+        if not self.gate:
+            return np.zeros(len(texts), bool)
+        found: NDArray[np.bool_] = _gate_features(texts, best) @ np.array(self.gate) >= 0
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -172,36 +179,49 @@ class Splitter:
             "weights": list(self.weights),
             "mean": list(self.mean),
             "spread": list(self.spread),
-            "gate": self.gate,
+            "gate": list(self.gate),
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Splitter:
         """Builds a splitter from `to_dict`."""
-        weights, mean, spread = (tuple(map(float, data[key])) for key in ("weights", "mean", "spread"))
-        return cls(weights, mean, spread, float(data["gate"]))
+        return cls(*(tuple(map(float, data[key])) for key in ("weights", "mean", "spread", "gate")))
 
 
-def learn_splitter(
-    joined: Sequence[Cut | None],
-    joined_top: NDArray[np.floating[Any]],
-    single: Sequence[Cut | None],
-    *,
-    share: float = 0.2,
-    missed: float = 0.03,
-) -> Splitter:
+def _gate_features(texts: Sequence[str], best: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """[n, 3] what the gate sees of each query."""
+    words = np.log([max(1, len(text.split())) for text in texts])
+    sure = np.clip(np.asarray(best, np.float64), 1e-4, 1 - 1e-4)
+    return np.stack((np.log(sure / (1 - sure)), words, np.ones(len(words))), axis=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Queries of one kind, from which a splitter is learned.
+
+    Attributes:
+        texts: [n] queries.
+        best: [n] probability of the best agent for each as a whole.
+        cuts: [n] best cuts.
+    """
+
+    texts: Sequence[str]
+    best: NDArray[np.floating[Any]]
+    cuts: Sequence[Cut | None]
+
+
+def learn_splitter(joined: Seen, single: Seen, *, share: float = 0.2, missed: float = 0.03) -> Splitter:
     """Learns to tell joined from single queries.
 
     Args:
-        joined: Best cuts of queries that join two requests.
-        joined_top: [n] their best agent's probability as a whole.
-        single: Best cuts of single queries.
+        joined: Queries that join two requests.
+        single: Queries of one request.
         share: Share of joined queries that is expected while serving; the two kinds are weighed so.
         missed: Share of joined queries that the gate may let pass without a look.
     """
-    rows = [cut.features for cut in joined if cut is not None]
-    others = [cut.features for cut in single if cut is not None]
-    if len(rows) < 20 or len(others) < 20:
+    rows = [cut.features for cut in joined.cuts if cut is not None]
+    others = [cut.features for cut in single.cuts if cut is not None]
+    if len(rows) < _FEWEST or len(others) < _FEWEST:
         return Splitter()
     x = np.stack([*rows, *others])
     y = np.r_[np.ones(len(rows)), np.zeros(len(others))]
@@ -210,8 +230,19 @@ def learn_splitter(
     z = np.c_[(x - mean) / spread, np.ones(len(x))][apart]
     weight = np.where(y > 0, share / len(rows), (1 - share) / len(others))[apart]
     weights = _logistic(z, y[apart], weight / weight.sum())
-    gate = float(np.quantile(joined_top, 1 - missed))
+    gate = _learn_gate(joined, single, missed)
     return Splitter(tuple(weights.tolist()), tuple(mean.tolist()), tuple(spread.tolist()), gate)
+
+
+def _learn_gate(joined: Seen, single: Seen, missed: float) -> tuple[float, ...]:
+    """The cheap look: as few single queries as possible, and all but a few of the joined ones."""
+    ours, others = (_gate_features(kind.texts, kind.best) for kind in (joined, single))
+    y = np.r_[np.ones(len(ours)), np.zeros(len(others))]
+    weights = _logistic(
+        np.concatenate((ours, others)), y, np.where(y > 0, 0.5 / y.sum(), 0.5 / (1 - y).sum())
+    )
+    weights[-1] -= float(np.quantile(ours @ weights, missed))
+    return tuple(weights.tolist())
 
 
 def _logistic(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.outcomes.encoders.threads import torch_threads
+from agentnet.routers.decision import Floats
 from agentnet.routers.encoding import Vectors
 
 STRENGTHS = (0.3, 3.0)
@@ -32,6 +33,14 @@ class ScoreHeads:
         """Returns [n, A] expected scores."""
         found: NDArray[np.float32] = 1 / (1 + np.exp(-(vectors @ self.weight + self.bias)))
         return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreView:
+    """Expected scores of one pool's agents, and their [A] costs in USD; NaN unknown."""
+
+    heads: ScoreHeads
+    cost: Floats
 
 
 def fit_heads(
