@@ -134,11 +134,20 @@ def interval(values: np.ndarray, draws: np.ndarray) -> list[float]:
     return [round(float(x), 4) for x in (values.mean(), low, high)]
 
 
-def greedy(model: LocalModel, examples: list[Example], tokens: int) -> list[str]:
+def greedy(model: LocalModel, examples: list[Example], tokens: int, file: Path) -> list[str]:
+    """Greedy answers; those that the file has are not asked for again."""
+    asked = [example.query for example in examples]
     texts: list[str] = []
-    for first in range(0, len(examples), 32):
-        prompts = [example.prompt(compact=model.compact) for example in examples[first : first + 32]]
+    if file.exists():
+        kept = json.loads(file.read_text())
+        same = min(len(kept["asked"]), len(asked))
+        if kept["asked"][:same] == asked[:same]:
+            texts = kept["texts"][:same]
+    while len(texts) < len(examples):
+        chunk = examples[len(texts) : len(texts) + 32]
+        prompts = [example.prompt(compact=model.compact) for example in chunk]
         texts += [one.text for (one,) in model.answer(prompts, Decoding(max_tokens=tokens))]
+        file.write_text(json.dumps({"asked": asked[: len(texts)], "texts": texts}))
         show("answers", len(texts), len(examples))
     return texts
 
@@ -149,13 +158,8 @@ def measured(
     """Greedy answers to the tests; kept in the work folder, so that a second run need not ask again."""
     found = {}
     for test, examples in tests.items():
-        file = args.work / f"answers {name} {test}.json"
-        asked = [example.query for example in examples]
-        kept = json.loads(file.read_text()) if file.exists() else {"asked": None}
-        if kept["asked"] != asked:
-            kept = {"asked": asked, "texts": greedy(model, examples, args.max_tokens)}
-            file.write_text(json.dumps(kept))
-        found[test] = Answers.of(kept["texts"], examples, compact=model.compact)
+        texts = greedy(model, examples, args.max_tokens, args.work / f"answers {name} {test}.json")
+        found[test] = Answers.of(texts, examples, compact=model.compact)
         print(name, test, "exact", found[test].exact.mean(), "reward", found[test].reward.mean(), flush=True)
     return found
 
@@ -219,6 +223,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints and adapters")
     parser.add_argument("--pack", default="clinc150")
     parser.add_argument("--unseen", type=float, default=0.2, help="share of the agents held out")
+    parser.add_argument("--start", type=Path, help="folder of adapters from which SFT starts")
+    parser.add_argument("--skip", type=int, default=0, help="training pools left out, as those of --start")
     parser.add_argument("--sft-steps", type=int, default=100)
     parser.add_argument("--sft-rate", type=float, default=5e-4)
     parser.add_argument("--sft-minutes", type=float, default=25)
@@ -227,7 +233,7 @@ def main() -> None:
     parser.add_argument("--dapo-steps", type=int, default=60)
     parser.add_argument("--dapo-rate", type=float, default=1e-4)
     parser.add_argument("--dapo-prompts", type=int, default=4)
-    parser.add_argument("--dapo-minutes", type=float, default=25)
+    parser.add_argument("--dapo-minutes", type=float, default=25, help="0 has no DAPO")
     parser.add_argument("--seen-rows", type=int, default=160)
     parser.add_argument("--unseen-rows", type=int, default=80)
     parser.add_argument("--sampled-rows", type=int, default=32)
@@ -241,14 +247,17 @@ def main() -> None:
     found = samplers(args)
     rows = {"agents seen": args.seen_rows, "agents unseen": args.unseen_rows}
     tests = {name: found.tests[name].examples(count) for name, count in rows.items()}
-    recipe = SftRecipe(steps=args.sft_steps, learning_rate=args.sft_rate, seed=args.seed)
+    recipe = SftRecipe(steps=args.sft_steps, learning_rate=args.sft_rate, seed=args.seed, checkpoint_every=5)
     if (args.work / "sft-adapter" / "config.json").exists():
         model = LocalModel.load(args.work / "sft-adapter", device=args.device, threads=args.threads)
     else:
-        model = LocalModel(compact=True, device=args.device, threads=args.threads)
+        if args.start is None:
+            model = LocalModel(compact=True, device=args.device, threads=args.threads)
+        else:
+            model = LocalModel.load(args.start, device=args.device, threads=args.threads)
         sft(
             model,
-            found.train.group,
+            lambda number: found.train.group(args.skip + number),
             args.work / "sft",
             recipe=recipe,
             seconds=args.sft_minutes * 60,
@@ -257,16 +266,19 @@ def main() -> None:
         model.save(args.work / "sft-adapter")
     state = json.loads((args.work / "sft" / "checkpoint.json").read_text())["state"]
     results = {"SFT": measured(model, "sft", tests, args)}
+    plain = LocalModel(compact=True, device=args.device, threads=args.threads)
+    results["untuned"] = measured(plain, "untuned", tests, args)
+    sft_told = {"steps": len(state["losses"]), "recipe": asdict(recipe), **state}
+    draws: dict[str, np.ndarray] = {}
+    write(args, found, results, draws, sft_told, None)
+    if args.dapo_minutes == 0:
+        return
     drawn = tests["agents seen"][: args.sampled_rows]
-    draws = {"SFT": sampled(model, drawn, args, "sft")}
+    draws["SFT"] = sampled(model, drawn, args, "sft")
     model, told = trained(args, found)
     results["SFT + DAPO"] = measured(model, "dapo", tests, args)
     draws["SFT + DAPO"] = sampled(model, drawn, args, "dapo")
-    model = LocalModel(compact=True, device=args.device, threads=args.threads)
-    results["untuned"] = measured(model, "untuned", tests, args)
-    write(
-        args, found, results, draws, {"steps": len(state["losses"]), "recipe": asdict(recipe), **state}, told
-    )
+    write(args, found, results, draws, sft_told, told)
 
 
 def write(
@@ -275,7 +287,7 @@ def write(
     results: dict[str, dict[str, Answers]],
     draws: dict[str, np.ndarray],
     sft_told: dict[str, object],
-    dapo_told: dict[str, object],
+    dapo_told: dict[str, object] | None,
 ) -> None:
     """Writes all that was found, with intervals and paired differences."""
     rng = np.random.default_rng(0)
@@ -294,15 +306,17 @@ def write(
                     for name in ("exact", "hit", "reward")
                 }
                 for a, b in (("untuned", "SFT"), ("SFT", "SFT + DAPO"))
+                if b in results
             },
         }
-    n = len(draws["SFT"])
-    resamples = rng.integers(n, size=(10_000, n))
-    told["reward at temperature 1, agents seen"] = {
-        "prompts": n,
-        **{system: interval(values, resamples) for system, values in draws.items()},
-        "SFT + DAPO over SFT": interval(draws["SFT + DAPO"] - draws["SFT"], resamples),
-    }
+    if draws:
+        n = len(draws["SFT"])
+        resamples = rng.integers(n, size=(10_000, n))
+        told["reward at temperature 1, agents seen"] = {
+            "prompts": n,
+            **{system: interval(values, resamples) for system, values in draws.items()},
+            "SFT + DAPO over SFT": interval(draws["SFT + DAPO"] - draws["SFT"], resamples),
+        }
     result = {
         "command": "python benches/tcar_training.py " + " ".join(sys.argv[1:]),
         "machine": {"processor": platform.machine(), "threads": args.threads, "torch": torch.__version__},

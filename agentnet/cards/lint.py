@@ -173,7 +173,9 @@ def _rows(pool: Pool, outcomes: Outcomes | None) -> _Rows:
     if outcomes is None or not len(outcomes):
         return rows
     known = {text for agent in pool for text in agent.examples}
-    owners = _owners(outcomes.for_pool(pool) if outcomes.agents != pool.names else outcomes)
+    if outcomes.agents != pool.names:
+        outcomes = outcomes.for_pool(pool)
+    owners = _owners(outcomes)
     out = outcomes.out_of_scope
     for row, task in enumerate(outcomes.tasks()):
         if out[row] or task.text in known:
@@ -185,11 +187,16 @@ def _rows(pool: Pool, outcomes: Outcomes | None) -> _Rows:
 
 
 def _owners(outcomes: Outcomes) -> NDArray[np.intp]:
-    """[n] the agent that alone scored best and above zero; -1 where there is none."""
+    """[n] the gold agent of a label row, else the agent that alone scored best, above zero; -1 for none."""
     score = np.nan_to_num(np.asarray(outcomes.score, np.float64), nan=-1.0)
     best = score.max(axis=1)
     alone = (score == best[:, None]).sum(axis=1) == 1
-    return np.where(alone & (best > 0), score.argmax(axis=1), -1)
+    owners = np.where(alone & (best > 0), score.argmax(axis=1), -1)
+    where = {name: j for j, name in enumerate(outcomes.agents)}
+    for row, (metric, gold) in enumerate(zip(outcomes.queries.metric, outcomes.queries.gold, strict=True)):
+        if metric == "label" and gold in where:
+            owners[row] = where[gold]
+    return owners
 
 
 def _conflicts(

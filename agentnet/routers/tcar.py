@@ -21,7 +21,7 @@ from agentnet.errors import InvalidInput
 from agentnet.graphs.live import LiveState, PartialRun
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task import Task
-from agentnet.graphs.task_graph import Aggregation, Node, TaskGraph
+from agentnet.graphs.task_graph import TaskGraph
 from agentnet.outcomes.encoders import CachedEncoder, Encoder, make_encoder
 from agentnet.outcomes.encoders.minilm import MiniLMEncoder
 from agentnet.outcomes.encoders.tuned import TunedEncoder
@@ -34,11 +34,12 @@ from agentnet.routers.gnn.plan import TrainingOptions
 from agentnet.routers.selection import exchange_rate, fill_cost, good_enough
 from agentnet.routers.sets.asking import Advised
 from agentnet.routers.sets.decide import Rules, Verdict, decide_all
-from agentnet.routers.sets.evidence import SetEvidence, set_evidence
+from agentnet.routers.sets.evidence import set_evidence
 from agentnet.routers.sets.fitting import Aims, Labelled, fit_model, held_agents, labelled
-from agentnet.routers.sets.linear import chances
-from agentnet.routers.sets.model import PoolView, SetModel, SetScores, Views, described
+from agentnet.routers.sets.graph import star
+from agentnet.routers.sets.model import SetModel, SetScores, described
 from agentnet.routers.sets.scored import ScoreHeads, ScoreView, choose_heads
+from agentnet.routers.sets.views import PoolView, Views
 from agentnet.routers.settings import check_at_least, check_choice
 from agentnet.routers.single import Choice
 
@@ -75,7 +76,8 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
         false_alarms: Share of the tasks in scope that may be turned away.
         false_accepts: Share of the tasks out of scope that may be let in; needs such tasks in training, and
             then decides instead of ``false_alarms``.
-        tax: Share of the known agents' tasks that may be lost to agents without logged queries.
+        tax: Share of the known agents' tasks that may be lost to agents without logged queries, where these
+            are a fifth of all.
         refiner: Agent that merges the answers of several; None joins them under their agents' names.
         model: Language model to ask: a backend's or an agent's name in the pool, a LiteLLM model, or
             ``local`` for SmolLM2-135M in this process, which `fit` then trains.
@@ -98,7 +100,7 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
         epochs: float = 2.0,
         false_alarms: float = 0.02,
         false_accepts: float | None = None,
-        tax: float = 0.008,
+        tax: float = 0.006,
         refiner: str | None = None,
         model: str | None = None,
         model_minutes: float = 60.0,
@@ -131,7 +133,8 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
         """Serves this model from now on."""
         self._sets = model
         self._maker = Views(model, self._texts)
-        self._kept: OrderedDict[str, PoolView] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[PoolView, Floats]] = OrderedDict()
+        self._calibration = model.calibration_id
         self._lock = threading.Lock()
 
     # -- encoding --------------------------------------------------------------------------------
@@ -266,25 +269,28 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
         """Predicts for every agent that the task needs it; see `Router.score_batch`."""
         if self.kind != "label":
             return super().score_batch(tasks, pool, vectors=vectors)
-        view = self.view(pool)
-        logits = view.logits(self._encode(tasks, vectors))
-        share, familiarity = chances(logits, view.temperature)
+        view, cost = self._served(pool)
+        found = view.predict(self._encode(tasks, vectors))
         return SetScores(
             agents=pool.names,
-            raw=logits,
-            calibrated=share,
-            cost=self.stats.cost(pool),
+            raw=found.logits,
+            calibrated=found.chances,
+            cost=cost,
             known=view.known,
-            calibration_id=self._sets.calibration_id,
-            familiarity=familiarity,
+            calibration_id=self._calibration,
+            familiarity=found.familiarity,
         )
 
     def view(self, pool: Pool) -> PoolView:
-        """Returns what was learned as it stands for a pool; the latest few are kept."""
+        """Returns what was learned as it stands for a pool."""
+        return self._served(pool)[0]
+
+    def _served(self, pool: Pool) -> tuple[PoolView, Floats]:
+        """The view of a pool and its agents' costs; the latest few are kept."""
         with self._lock:
             found = self._kept.get(pool.version)
             if found is None:
-                found = self._kept[pool.version] = self._maker.of(pool)
+                found = self._kept[pool.version] = (self._maker.of(pool), self.stats.cost(pool))
                 while len(self._kept) > _VIEWS:
                     self._kept.popitem(last=False)
             return found
@@ -327,43 +333,42 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
             costs=None if costs is None else costs[rows],
         )
         by_row = dict(zip(rows.tolist(), verdicts, strict=True))
-        return [self._decision(pool, scores, i, by_row.get(i)) for i in range(len(tasks))]
+        return [self._decision(pool, view, scores, i, by_row.get(i)) for i in range(len(tasks))]
 
-    def _decision(self, pool: Pool, scores: SetScores, i: int, verdict: Verdict | None) -> Decision:
+    def _decision(
+        self, pool: Pool, view: PoolView, scores: SetScores, i: int, verdict: Verdict | None
+    ) -> Decision:
         chosen = verdict.chosen if verdict else ()
         shares = verdict.chances if verdict else scores.calibrated[i]
         graph = None
         if chosen:
             weights = {name: float(shares[pool.index(name)]) for name in chosen}
-            graph = partial(self._star, chosen, weights) if len(chosen) > 1 else self._graph(chosen[0])
+            parts = {part.agent: part.text for part in verdict.parts} if verdict else {}
+            graph = partial(self._star, chosen, weights, parts) if len(chosen) > 1 else self._graph(chosen[0])
+        names, at = view.candidates(shares, chosen)
         return Decision(
             graph=graph,
-            candidates=pool.names,
-            raw=scores.raw[i],
-            calibrated=shares,
-            cost=scores.cost,
+            candidates=names,
+            raw=scores.raw[i][at],
+            calibrated=shares[at],
+            cost=scores.cost[at],
             propensity=1.0,
             router=self.name,
             version=self.version,
-            evidence=partial(self._set_evidence, pool, shares, float(scores.familiarity[i]), verdict),
+            evidence=partial(
+                set_evidence, self._sets, pool, shares, verdict, self.least, float(scores.familiarity[i])
+            ),
             calibration_id=scores.calibration_id,
             expected_score=verdict.expected if verdict and len(chosen) > 1 else None,
         )
 
-    def _star(self, names: Sequence[str], weights: Mapping[str, float]) -> TaskGraph:
-        """The chosen agents in parallel; one alone answers directly."""
-        if len(names) == 1:
-            return self._graph(names[0])
-        aggregation = Aggregation("refine", agent=self.refiner) if self.refiner else Aggregation("concat")
-        # A weight of 0 would take no part in a vote over what had finished when a limit struck.
-        nodes = tuple(Node(name, name, weight=max(weights.get(name, 1.0), 1e-6)) for name in names)
-        return TaskGraph(nodes=nodes, aggregation=aggregation)
+    def _star(
+        self, names: Sequence[str], weights: Mapping[str, float], parts: Mapping[str, str] | None = None
+    ) -> TaskGraph:
+        return star(names, weights, refiner=self.refiner, parts=parts)
 
-    def _set_evidence(
-        self, pool: Pool, shares: Floats, familiarity: float, verdict: Verdict | None
-    ) -> SetEvidence:
-        evidence = set_evidence(self._sets, pool, shares, verdict, self.least)
-        return replace(evidence, familiarity=round(familiarity, 4), threshold=self._sets.threshold)
+    def _logged(self) -> tuple[str, ...]:
+        return self._sets.columns.names if self.kind == "label" else self.stats.names
 
     def _explain(self, choice: Choice) -> Evidence:
         if choice.agent is None:

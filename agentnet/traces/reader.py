@@ -252,11 +252,13 @@ class Reader:
         if since is not None:
             query = query.where(table.c.changed_at >= since)
         found: list[PoolChangeRecord] = []
-        with self._engine.connect().execution_options(yield_per=200) as connection:
-            for row in connection.execute(query).mappings():
+        streaming = self._engine.connect().execution_options(yield_per=200)
+        # The result is closed here, for a reader that has enough leaves rows behind.
+        with streaming as connection, connection.execute(query) as result:
+            for row in result.mappings():
                 record = pool_change_from_row(dict(row))
                 if agent is None or agent in {*record.added, *record.removed, *record.changed}:
                     found.append(record)
-                    if len(found) == limit:
-                        break
+                if len(found) == limit:
+                    break
         return found

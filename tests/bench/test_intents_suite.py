@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from agentnet.bench.suites import run_suite
-from agentnet.bench.suites.intents_ambiguity import OWN
+from agentnet.bench.suites.intents_ambiguity import OWN, TOLD
 from agentnet.bench.suites.intents_ambiguity import report as ambiguity_report
 from agentnet.bench.suites.intents_full import OURS, best_baseline
 from agentnet.bench.suites.intents_report import markdown_tables
@@ -109,6 +109,18 @@ def test_all_parts_are_measured_kept_and_drawn(packs: Path, tmp_path: Path) -> N
     assert page.count("<svg") >= 8 and "semantic-router 1.1.1" in page
     assert "Few examples: two" in text.getvalue()
     assert "| router | hit |" in markdown_tables(results, "full")
+
+
+def test_sets_of_tcar_hold_both_agents_and_its_own_threshold_turns_away(packs: Path, tmp_path: Path) -> None:
+    results = run(packs / "one", tmp_path / "out", "full", "ambiguity", routers=("tcar",))
+    (full,), (joined,) = results["parts"]["full"], results["parts"]["ambiguity"]
+    outside = {row["router"]: row for row in full["tables"][1]["figures"]}
+    assert outside[OURS]["score"] == "its own" and outside[OURS]["recall"]["mean"] == 1
+    sets = {row["sets"]: row for row in joined["tables"][0]["figures"] if row["router"] == OURS}
+    assert sets[OWN]["exact, two"]["mean"] > 0.7 and sets[OWN]["exact, one"]["mean"] > 0.8
+    assert sets[TOLD]["exact, all"]["mean"] >= sets["threshold of val"]["exact, all"]["mean"]
+    against = {row["sets"]: row for row in joined["tables"][1]["figures"] if row["against"] == OURS}
+    assert against["top 1"]["verdict"] == "above" == against["top 2"]["verdict"]
 
 
 def test_a_second_call_makes_nothing_anew_and_keeps_the_parts_of_the_first(

@@ -112,7 +112,7 @@ def test_thresholds_say_what_counts() -> None:
 
 
 def test_queries_that_nobody_owns_count_when_they_are_close() -> None:
-    outcomes = table()
+    outcomes = table(metric="exact_match")
     unknown = Outcomes(
         queries=outcomes.queries,
         pool=POOL,
@@ -228,3 +228,19 @@ def test_a_pool_of_one_has_no_pairs() -> None:
     one = Pool([POOL["weather"].with_(examples=("rain today", "snow today"))])
     report = lint(one, encoder=ENCODER)
     assert report.conflicts == () and report.agreement == 1.0 and not report.failed
+
+
+def test_a_new_agent_owns_the_rows_of_its_label() -> None:
+    new = POOL.add(Agent(name="jokes", description="Tells a joke or two."))
+    rows = [*ROWS[:-1], ("tell a joke", "jokes")]
+    report = lint(new, encoder=ENCODER, outcomes=table(rows, POOL))
+    assert report.queries == 10
+    assert owned_texts(new, table(rows, POOL))["jokes"] == ["tell a joke"]
+
+
+def test_recorded_outcomes_name_the_agent_that_alone_scored_best() -> None:
+    outcomes = table(ROWS[:3], metric="exact_match")
+    score = np.array([[0.2, 0.9, np.nan], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]], np.float32)
+    recorded = Outcomes(queries=outcomes.queries, pool=POOL, score=score, cost=outcomes.cost)
+    texts = owned_texts(POOL, recorded)
+    assert texts == {"refunds": [], "returns": [ROWS[0][0]], "weather": []}

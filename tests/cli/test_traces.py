@@ -15,7 +15,7 @@ import agentnet
 from agentnet.outcomes.packs import load_outcomes
 from agentnet.outcomes.table import Outcomes
 from agentnet.routers.registry import RESERVED, router_names
-from agentnet.traces.records import DecisionRecord, OutcomeRecord, RunRecord, StepRecord
+from agentnet.traces.records import DecisionRecord, OutcomeRecord, PoolChangeRecord, RunRecord, StepRecord
 from agentnet.traces.store import TraceStore
 
 IDS = [f"{start}{'0' * 24}" for start in ("aaaa1111", "aaaa2222", "bbbb3333")]
@@ -54,6 +54,28 @@ def test_ls_shows_the_newest_first_and_filters(cli: Any, db: str) -> None:
     assert cli("traces", "ls", "--db", db, "-n", "1").out.count("2001-") == 1
     assert cli("traces", "ls", "--db", db, "--router", "random").out.count("2001-") == 1
     assert cli("traces", "ls", "--db", db, "--status", "ok").out.count("2001-") == 2
+
+
+def test_pool_lists_who_came_and_went(cli: Any, db: str) -> None:
+    with TraceStore.open(db) as store:
+        for revision, names in enumerate((("cards",), tuple(f"agent{i}" for i in range(11))), 1):
+            store.write(
+                PoolChangeRecord(
+                    change_id=f"{'c' * 32}:{revision}", pool_id="c" * 32, revision=revision, size=1200,
+                    changed_at=1e9 + revision, pool_version="v", added=names, removed=("[bold]old",),
+                )
+            )  # fmt: skip
+    lines = cli("traces", "pool", "--db", db).out.splitlines()
+    shown = [line for line in lines if "2001-" in line]
+    assert [line.split()[:5] for line in shown] == [
+        ["2001-09-09", "01:46:42", "cccccccc", "2", "1,200"],
+        ["2001-09-09", "01:46:41", "cccccccc", "1", "1,200"],
+    ]
+    text = " ".join(" ".join(lines).split())
+    assert "+agent7 -[bold]old and 3 more" in text and "+cards -[bold]old" in text
+    assert max(map(len, lines)) <= 80
+    found = json.loads(cli("traces", "pool", "--db", db, "--agent", "cards", "--json").out)
+    assert [change["revision"] for change in found] == [1]
 
 
 def test_show_takes_the_beginning_of_an_id(cli: Any, db: str) -> None:

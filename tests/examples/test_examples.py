@@ -97,6 +97,17 @@ def test_graph_routing(tmp_path: Path) -> None:
     assert after > before + 0.05 and "newcomer 50" in then
 
 
+def test_onboard_agents(tmp_path: Path) -> None:
+    lines = run("onboard_agents.py", tmp_path).splitlines()
+    assert lines[0].split() == ["before:", "abstained"] and lines[2].split() == ["gone:", "abstained"]
+    assert lines[1].startswith("added:  insurance: Water damage is covered")
+    assert lines[3] == "served meanwhile without a break: True"
+    assert lines[4:] == [
+        "traced: revision 1, came ['insurance'], went [], 3 agents",
+        "traced: revision 2, came [], went ['insurance'], 2 agents",
+    ]
+
+
 def test_prune_topology(tmp_path: Path) -> None:
     output = run("prune_topology.py", tmp_path, str(tmp_path))
     assert "log: 120 tasks, 960 runs of whole graphs" in output and "learned from logged runs" in output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ TOPICS = {name: words.split() for name, words in _TOPICS.items()}
 _SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe ri so tu va we xi yo zu"
 SYLLABLES = _SYLLABLES.split()
 ROUTERS: dict[str, dict[str, Any]] = {
-    "knn": {"encoder": "hash"},
-    "tcar": {"encoder": "hash", "tune": False},
+    "knn": {"encoder": "hash:256"},
+    "tcar": {"encoder": "hash:256", "tune": False},
 }
 LOADS = {"knn": (1_000, 100), "tcar": (10_000, 1_000)}
 """Requests and changes by router: what is tested is the seam; one router carries the whole load."""
@@ -50,7 +51,7 @@ def newcomer(number: int) -> Agent:
 def labels() -> Outcomes:
     rng = np.random.default_rng(0)
     names = list(TOPICS)
-    gold = [names[i % len(names)] for i in range(160)]
+    gold = [names[i % len(names)] for i in range(80)]
     split = np.array(["val" if i % 5 == 0 else "train" for i in range(len(gold))])
     queries = Queries(
         query_id=np.array([f"q{i}" for i in range(len(gold))]),
@@ -59,16 +60,21 @@ def labels() -> Outcomes:
         gold=tuple(gold),
         metric=("label",) * len(gold),
     )
-    pool = Pool(Agent(name=name, description=" ".join(TOPICS[name])) for name in names)
+    pool = Pool(Agent(name=name, description=" ".join(TOPICS[name]), call=str.upper) for name in names)
     return Outcomes.from_labels(queries, pool)
 
 
-@pytest.fixture(scope="module", params=list(ROUTERS))
-def router(request: pytest.FixtureRequest) -> Router:
-    made = make_router(request.param, **ROUTERS[request.param])
+@cache
+def fitted(name: str) -> Router:
+    made = make_router(name, **ROUTERS[name])
     data = labels()
     made.fit(data, data.pool)
     return made
+
+
+@pytest.fixture(params=list(ROUTERS))
+def router(request: pytest.FixtureRequest) -> Router:
+    return fitted(request.param)
 
 
 class Load:
@@ -149,7 +155,7 @@ def served_runtime(handle: PoolHandle, store: Any, router: Router | None = None)
 
 
 async def test_the_first_request_after_an_addition_is_answered_by_it(router: Router) -> None:
-    handle = PoolHandle(Pool(agent.with_(call=str.upper) for agent in labels().pool))
+    handle = PoolHandle(labels().pool)
     text = " ".join(words_of(1))
     async with served_runtime(handle, None, router) as runtime:
         before = await runtime.arun(text)
@@ -213,7 +219,8 @@ class TestTraced:
     async def test_a_store_that_fails_or_hangs_is_not_in_the_way(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        release, written = threading.Event(), []
+        release = threading.Event()
+        written: list[Record] = []
 
         class Slow:
             def write(self, *records: Record) -> None:

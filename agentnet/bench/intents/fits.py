@@ -22,6 +22,7 @@ from agentnet.graphs.task import Task
 from agentnet.outcomes.encoders.threads import torch_threads
 from agentnet.outcomes.table import Outcomes
 from agentnet.routers.base import RouteOptions, Router
+from agentnet.routers.gnn.plan import TrainingOptions
 from agentnet.routers.registry import load_router, make_router
 
 Kind = Literal["full", "train"]
@@ -75,9 +76,20 @@ class Fits:
         router.use_encoder(self.lab.encoder)
         return router
 
-    def make(self, entry: Entry, outcomes: Outcomes, pool: Pool, *, seed: int) -> tuple[Router, float]:
-        """Fits a router; returns it and the seconds that took."""
+    def make(
+        self, entry: Entry, outcomes: Outcomes, pool: Pool, *, seed: int, name: str
+    ) -> tuple[Router, float]:
+        """Fits a router; returns it and the seconds that took.
+
+        Args:
+            entry: Which.
+            outcomes: What it learns from.
+            pool: Its agents.
+            seed: Of the fit.
+            name: Of the fit: the training of a network goes on from a checkpoint of that name.
+        """
         router = self.plain(entry)
+        router.use_training(TrainingOptions(checkpoint=self.folder / "checkpoints" / slug(name)))
         start = time.perf_counter()
         with torch_threads(1):
             router.fit(outcomes, pool, seed=seed)
@@ -85,14 +97,15 @@ class Fits:
 
     def full(self, entry: Entry, data: Labels, seed: int, kind: Kind = "full") -> tuple[Router, float]:
         """Returns a router fitted on all agents of a pack, and the seconds its fit took; it is kept."""
-        path = self.folder / slug(f"{data.name}-{entry.label}-{kind}-{seed}")
+        name = f"{data.name}-{entry.label}-{kind}-{seed}"
+        path = self.folder / slug(name)
         note = path / "seconds.json"
         if note.is_file():
             router = load_router(path / "router")
             router.use_encoder(self.lab.encoder)
             return router, float(json.loads(note.read_text(encoding="utf-8")))
         rows = data.learnable(data.fit_rows(val=kind == "full"))
-        router, seconds = self.make(entry, rows, data.pool, seed=seed)
+        router, seconds = self.make(entry, rows, data.pool, seed=seed, name=name)
         shutil.rmtree(path, ignore_errors=True)
         router.save(path / "router")
         write_json(note, seconds)

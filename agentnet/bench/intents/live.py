@@ -1,6 +1,6 @@
 """Refined answers against plain concatenation and the best single agent, live on the embedded model.
 
-    python -m agentnet.bench.intents.live --out DIR [--model FILE] [--split train|test] [--queries N]
+    python -m agentnet.bench.intents.live --out DIR [--model FILE] [--split train|test] [--router]
 
 Every query joins two requests of different kinds; the chosen agents are the true pair, or what a router
 fitted on single requests chooses. One live run a query: the agents, then the editor. All arms are read from
@@ -22,13 +22,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.bench.intents.live_pool import AGENT_OF, Layout, live_graph, live_pool
-from agentnet.bench.intents.live_tasks import SPLITS, Joined, make_joined, score, tokens_of
+from agentnet.bench.intents.live_tasks import (
+    SPLITS,
+    Joined,
+    make_joined,
+    make_single,
+    score,
+    tokens_of,
+)
 from agentnet.bench.metrics import bootstrap_ci
 from agentnet.errors import DataError
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.semantics import aggregate_plain
 from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import Aggregation, TaskGraph
+from agentnet.outcomes.table import Outcomes, Queries
 from agentnet.runtime.aggregate import REFINE_NODE
 from agentnet.runtime.runtime import Runtime
 from agentnet.runtime.sync import run_sync
@@ -45,6 +53,8 @@ PAIRS = (("refined", "single"), ("refined", "concat"), ("merger", "single"), ("m
 JUDGE = "verifier:joined-parts"
 MEASURES = ("mean", "both", "both_clean")
 """Share of right parts; both right; both right and neither contradicted (see `live_tasks.score`)."""
+SINGLES = 240
+"""Single requests that the router is fitted on, thirty of each kind."""
 SLOTS = 11
 Sets = Mapping[str, Sequence[str]]
 """The kinds chosen for each query, by query id; an empty choice is an abstention."""
@@ -53,6 +63,36 @@ Sets = Mapping[str, Sequence[str]]
 def true_sets(items: Sequence[Joined]) -> dict[str, list[str]]:
     """Returns the kinds that the queries join."""
     return {item.query_id: [part.kind for part in item.parts] for item in items}
+
+
+def routed_sets(items: Sequence[Joined], *, singles: int = SINGLES, seed: int = 0) -> dict[str, list[str]]:
+    """Returns the kinds that `tcar` chooses after a fit on single requests; at most two.
+
+    Args:
+        items: The joined queries; it has seen no joined one.
+        singles: Single requests of the training words that it is fitted on.
+        seed: Of the fit.
+    """
+    from agentnet.routers.registry import make_router
+
+    pool = live_pool()
+    agents = pool.subset(list(AGENT_OF.values()))
+    made = make_single("train", singles)
+    queries = Queries(
+        query_id=np.array([f"single-{i}" for i in range(len(made))]),
+        text=tuple(part.text for part in made),
+        split=np.array(["val" if i // len(AGENT_OF) % 5 == 0 else "train" for i in range(len(made))]),
+        gold=tuple(AGENT_OF[part.kind] for part in made),
+        metric=("label",) * len(made),
+    )
+    router = make_router("tcar", max_agents=2)
+    router.fit(Outcomes.from_labels(queries, agents), agents, seed=seed)
+    kind_of = {agent: kind for kind, agent in AGENT_OF.items()}
+    decisions = router.route_batch([Task(item.text) for item in items], agents)
+    return {
+        item.query_id: [kind_of[name] for name in decision.agents]
+        for item, decision in zip(items, decisions, strict=True)
+    }
 
 
 def run_live(
@@ -272,9 +312,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, help="a GGUF file; else the embedded model's")
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--queries", type=int, default=QUERIES)
+    parser.add_argument("--router", action="store_true", help="agents chosen by tcar, not the true pair")
     given = parser.parse_args(arguments)
-    result = run_live(given.out, model=given.model, split=given.split, n=given.queries, say=_to_stderr)
-    path = given.out / f"{given.split}_true_pair.json"
+    sets = routed_sets(make_joined(given.split, given.queries)) if given.router else None
+    result = run_live(
+        given.out, model=given.model, split=given.split, n=given.queries, sets=sets, say=_to_stderr
+    )
+    path = given.out / f"{given.split}_{'tcar' if given.router else 'true_pair'}.json"
     path.write_text(json.dumps(result, indent=1), encoding="utf-8")
     for row in live_table(result):
         _to_stderr(" | ".join(row))

@@ -25,8 +25,8 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         **_WORDS,
         SHOTS: (
-            "stone", "piano", "violet", "lemon", "hotel", "cloud", "paper", "wheel", "coffee", "rabbit", "music",
-            "potato", "letter", "engineer", "trumpet", "marble",
+            "stone", "piano", "violet", "lemon", "hotel", "cloud", "paper", "wheel", "coffee", "rabbit",
+            "music", "potato", "letter", "engineer", "trumpet", "marble",
         ),
     }
 )  # fmt: skip

@@ -14,6 +14,7 @@ from agentnet.bench.intents.joins import Mixed, mixed
 from agentnet.bench.intents.measures import Predicted, above, best_k, compact, set_figures
 from agentnet.bench.intents.references import LOGISTIC, choose
 from agentnet.bench.protocol import Entry, Lab, Progress
+from agentnet.bench.suites.intents_figures import over_rows
 from agentnet.bench.suites.intents_full import OURS
 from agentnet.bench.suites.topology_figures import Cell, Figure, table
 
@@ -137,9 +138,9 @@ def report(name: str, found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
             row: dict[str, Cell] = {"router": label, "sets": way}
             values = {key: rows_of(records, way, key) for key in KEYS}
             for half, mask in halves.items():
-                row[f"exact, {half}"] = Figure.of(values["exact"][mask])
-            row["R"] = Figure.of(values["reward"])
-            row["recall, two"] = Figure.of(values["recall"][joined])
+                row[f"exact, {half}"] = over_rows(values["exact"][mask])
+            row["R"] = over_rows(values["reward"])
+            row["recall, two"] = over_rows(values["recall"][joined])
             row["agents, one"] = f"{values['size'][~joined].mean():.2f}"
             row["agents, two"] = f"{values['size'][joined].mean():.2f}"
             rows.append(row)
@@ -168,14 +169,14 @@ def _against(found: Mapping[str, Sequence[Record]]) -> list[dict[str, Cell]]:
         for way in records[0]["ways"]:
             if (label, way) == (ours, OWN):
                 continue
-            gain = Figure.of(own["exact"] - rows_of(records, way, "exact"))
+            gain = over_rows(own["exact"] - rows_of(records, way, "exact"))
             rows.append(
                 {
                     "against": label,
                     "sets": way,
                     "exact set": gain,
                     "verdict": gain.verdict,
-                    "R": Figure.of(own["reward"] - rows_of(records, way, "reward")),
+                    "R": over_rows(own["reward"] - rows_of(records, way, "reward")),
                 }
             )
     return rows

@@ -23,6 +23,7 @@ from agentnet.bench.intents.measures import (
 from agentnet.bench.intents.references import FULL, LOGISTIC, Reference, choose, energy
 from agentnet.bench.latency import time_routes
 from agentnet.bench.protocol import Entry, Progress
+from agentnet.bench.suites.intents_figures import over_rows
 from agentnet.bench.suites.topology_figures import Cell, Figure, plot, table
 from agentnet.routers.base import RouteOptions
 
@@ -177,7 +178,7 @@ def report(name: str, found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
     bars = {
         "title": f"{name}: hit on test, with 95% intervals",
         "bars": [
-            {"name": label, **Figure.of(mean_rows(records, "hit")).to_dict()}
+            {"name": label, **over_rows(mean_rows(records, "hit")).to_dict()}
             for label, records in found.items()
             if label not in ("random", "best_single")
         ],
@@ -197,15 +198,15 @@ def _hits(found: Mapping[str, Sequence[Record]], best: str | None) -> list[dict[
         errors = [metrics.calibration_error(record["top"], record["first_right"]) for record in records]
         row: dict[str, Cell] = {
             "router": label,
-            "hit": Figure.of(hit),
+            "hit": over_rows(hit),
             "seeds": len(records),
             "sd over seeds": f"{np.std(each, ddof=1):.4f}" if len(each) > 1 else "",
-            "exact": Figure.of(mean_rows(records, "exact")),
+            "exact": over_rows(mean_rows(records, "exact")),
             "agents": f"{mean_rows(records, 'size').mean():.3f}",
             "calibration error": f"{np.mean([e for e in errors if e is not None]):.3f}",
         }
         row[f"hit - {best}"] = (
-            "" if best is None or label == best else Figure.of(hit - mean_rows(found[best], "hit"))
+            "" if best is None or label == best else over_rows(hit - mean_rows(found[best], "hit"))
         )
         rows.append(row)
     return rows
@@ -219,13 +220,13 @@ def _outside(found: Mapping[str, Sequence[Record]]) -> list[dict[str, Cell]]:
         if scopes[0]["val_oos"]:
             turned = [_turned(record, "val_oos") for record in records]
             row["out of scope"] = int(turned[0].size)
-            row["recall"] = Figure.of(np.mean(turned, 0))
+            row["recall"] = over_rows(np.mean(turned, 0))
             areas = [auroc(scope["test"], scope["val_oos"]) for scope in scopes]
             row["AUROC"] = f"{np.mean(areas):.3f}"
         alarms = [_turned(record, "test") for record in records]
-        row["false alarms on test"] = Figure.of(np.mean(alarms, 0))
+        row["false alarms on test"] = over_rows(np.mean(alarms, 0))
         hits = [np.asarray(record["hit"]) * ~gone for record, gone in zip(records, alarms, strict=True)]
-        row["hit at the threshold"] = Figure.of(np.mean(hits, 0))
+        row["hit at the threshold"] = over_rows(np.mean(hits, 0))
         row["score"] = str(records[0].get("scope_by", "highest probability"))
         if "turned" in records[0]:
             row["score"] = "its own"

@@ -12,7 +12,7 @@ from agentnet.bench.intents.fits import Fits, Shelf, ask
 from agentnet.bench.intents.measures import Predicted, compact
 from agentnet.bench.intents.references import CENTROID, LOGISTIC, NEAREST, WORDS, Reference
 from agentnet.bench.protocol import Entry, Progress
-from agentnet.bench.stream.intervals import interval
+from agentnet.bench.suites.intents_figures import over_draws
 from agentnet.bench.suites.topology_figures import Cell, Figure, plot, table
 from agentnet.routers.registry import router_class
 
@@ -32,14 +32,15 @@ def router_record(
 ) -> dict[str, Any]:
     """Fits a router on a few examples of each agent and asks it about the test rows."""
     test = data.rows("test", inside=True)
+    name = f"shots-{data.name}-{entry.label}-{shots}-{draw}"
     if shots:
         rows = np.concatenate([data.examples(j, shots, draw) for j in range(len(data.names))])
-        router, _ = fits.make(entry, as_train(data.learnable(rows)), data.pool, seed=draw)
+        router, _ = fits.make(entry, as_train(data.learnable(rows)), data.pool, seed=draw, name=name)
     elif not router_class(entry.router).needs_fit:
         router = fits.plain(entry)
     else:
         outcomes = joined_packs(others)
-        router, _ = fits.make(entry, outcomes, outcomes.pool, seed=draw)
+        router, _ = fits.make(entry, outcomes, outcomes.pool, seed=draw, name=name)
     found = ask(router, data.tasks(test), data.pool, seed=draw)
     return compact({"hit": found.hit(data.gold[test]), "size": found.size})
 
@@ -106,12 +107,12 @@ def report(
     for label, by_shots in found.items():
         row: dict[str, Cell] = {"router": label}
         for shots in SHOTS:
-            row[f"{shots} examples"] = figure(by_shots[shots], "hit") if shots in by_shots else ""
+            row[f"{shots} examples"] = over_draws(by_shots[shots], "hit") if shots in by_shots else ""
         if full and label in full:
-            row["all"] = figure(full[label], "hit")
+            row["all"] = over_draws(full[label], "hit")
         elif full:
             row["all"] = ""
-        points = [(float(shots), figure(by_shots[shots], "hit")) for shots in SHOTS if shots in by_shots]
+        points = [(float(shots), over_draws(by_shots[shots], "hit")) for shots in SHOTS if shots in by_shots]
         if len(points) > 1:
             curves[label] = points
         rows.append(row)
@@ -122,9 +123,3 @@ def report(
         "plots": [drawn],
         "bars": [],
     }
-
-
-def figure(records: Sequence[Record], key: str) -> Figure:
-    """Returns the mean of a row's figure over draws, with an interval over draws and queries."""
-    values = [np.asarray(record[key], np.float64) for record in records]
-    return Figure(*interval(values), sum(len(value) for value in values))

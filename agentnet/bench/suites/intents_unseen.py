@@ -13,8 +13,8 @@ from agentnet.bench.intents.fits import Fits, Shelf, ask
 from agentnet.bench.intents.measures import FALSE_ALARMS, Predicted, compact, threshold_of
 from agentnet.bench.intents.references import UNSEEN, WORDS, Reference, choose
 from agentnet.bench.protocol import Entry, Progress
+from agentnet.bench.suites.intents_figures import over_draws
 from agentnet.bench.suites.intents_full import OURS
-from agentnet.bench.suites.intents_shots import figure
 from agentnet.bench.suites.topology_figures import Cell, plot, table
 
 EXAMPLES = (0, 5, 10)
@@ -45,12 +45,13 @@ def router_record(data: Labels, entry: Entry, draw: int, fits: Fits) -> dict[str
     old = np.setdiff1d(np.arange(len(data.names)), away)
     pool = data.part(old.tolist())
     fitted = data.learnable(data.fit_rows(), old.tolist())
-    router, _ = fits.make(entry, fitted, pool, seed=draw)
+    name = f"unseen-{data.name}-{entry.label}-{draw}"
+    router, _ = fits.make(entry, fitted, pool, seed=draw, name=name)
     new_rows, old_rows, val = _rows(data, away)
     least = None
     if entry.router != OURS:  # it has no such threshold of its own, and knows val's rows too well
         rows = data.learnable(data.fit_rows(val=False), old.tolist())
-        judge, _ = fits.make(entry, rows, pool, seed=draw)
+        judge, _ = fits.make(entry, rows, pool, seed=draw, name=f"{name}-train")
         least = threshold_of(ask(judge, data.tasks(val), pool, seed=draw).scope)
     before = ask(router, data.tasks(old_rows), pool, seed=draw)
     place = {int(j): k for k, j in enumerate(old)}
@@ -150,18 +151,18 @@ def report(name: str, found: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
                     "router": label,
                     "examples": count,
                     "draws": len(records),
-                    "new agents' hit": figure(records, f"new_{count}"),
-                    "at the threshold": figure(records, f"new_kept_{count}"),
-                    "others' hit": figure(records, f"old_{count}"),
-                    "others lost (points)": figure(lost, "lost"),
-                    "lost at the threshold": figure(lost_kept, "lost"),
+                    "new agents' hit": over_draws(records, f"new_{count}"),
+                    "at the threshold": over_draws(records, f"new_kept_{count}"),
+                    "others' hit": over_draws(records, f"old_{count}"),
+                    "others lost (points)": over_draws(lost, "lost"),
+                    "lost at the threshold": over_draws(lost_kept, "lost"),
                     "agents": f"{np.mean([np.mean(r[f'size_{count}']) for r in records]):.3f}",
                 }
             )
     signed = ["others lost (points)", "lost at the threshold"]
     made = table(f"{name}: agents that join after training (replayed)", rows, note=NOTE, signed=signed)
     curves = {
-        label: [(float(count), figure(records, f"new_{count}")) for count in EXAMPLES]
+        label: [(float(count), over_draws(records, f"new_{count}")) for count in EXAMPLES]
         for label, records in found.items()
         if label != WORDS.label
     }

@@ -188,7 +188,9 @@ class PoolSampler:
     def _example(self, query: str, pool: Sequence[int], parts: Sequence[tuple[str, int]]) -> Example:
         agents = tuple(self.agents[at] for at in pool)
         gold = tuple(dict.fromkeys(self.agents[at].name for _, at in parts))
-        reason = reason_for(query, [(text, self.agents[at]) for text, at in parts])
+        reason = reason_for(
+            query, [(text, self.agents[at], f"A{1 + list(pool).index(at)}") for text, at in parts]
+        )
         return Example(query, agents, gold, reason)
 
     def _one(self, row: int | None, pool: Sequence[int]) -> Example:

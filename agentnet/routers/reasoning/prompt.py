@@ -117,14 +117,16 @@ def agents_xml(agents: Sequence[Agent]) -> str:
 
 
 def agents_lines(agents: Sequence[Agent]) -> str:
-    """Returns the agents as lines of an id and a description: the compact form.
+    """Returns the agents as lines of a description and an id: the compact form.
+
+    The id stands behind what it stands for, as in TCAR's elements: a language model copies what followed.
 
     >>> print(agents_lines([Agent(name="cards", description="Lost cards."), Agent(name="loans")]))
-    A1: Lost cards.
-    A2: loans
+    Lost cards: A1
+    loans: A2
     """
     return "\n".join(
-        f"A{number}: {escaped(agent.description or agent.name, COMPACT_CHARS)}"
+        f"{escaped(agent.description or agent.name, COMPACT_CHARS).rstrip('.')}: A{number}"
         for number, agent in enumerate(agents, 1)
     )
 

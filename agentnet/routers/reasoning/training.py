@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,6 @@ from agentnet.routers.reasoning.sft import SftRecipe, sft
 
 SFT_SHARE, FILTER_SHARE = 0.45, 0.15
 """Shares of the time for SFT and for the rollouts before DAPO; DAPO has the rest."""
-CANDIDATES = 400
 
 
 def train_local(
@@ -35,6 +35,7 @@ def train_local(
     shape: PoolShape | None = None,
     sft_recipe: SftRecipe | None = None,
     dapo_recipe: DapoRecipe | None = None,
+    candidates: int = 400,
     folder: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -53,6 +54,7 @@ def train_local(
         shape: Of the prompts; None has pools of 8, or of all where they are fewer, four queries a pool.
         sft_recipe: None is the default; its seed is ``seed``.
         dapo_recipe: None is the default; its seed is ``seed``.
+        candidates: Prompts among which DAPO's are chosen.
         folder: Keeps the checkpoints of SFT and DAPO.
         device: A torch device; ``auto`` is CUDA where there is one.
         threads: torch threads while it runs.
@@ -86,14 +88,26 @@ def train_local(
         seconds=SFT_SHARE * seconds,
         progress=lambda now: told("sft")(now.step, now.steps),
     )
-    candidates = alone.examples(CANDIDATES)
-    kept, _ = prefilter(
-        model, candidates, recipe=dapo_recipe, seconds=FILTER_SHARE * seconds, progress=told("filter")
-    )
+    asked = alone.examples(candidates)
+    # What the filter kept depends on the time it had: a run that goes on must not ask again.
+    note = None if folder is None else Path(folder) / "kept.json"
+    if note is not None and note.exists():
+        kept = [int(at) for at in json.loads(note.read_text("utf-8"))]
+    else:
+        kept, _ = prefilter(
+            model,
+            asked,
+            recipe=dapo_recipe,
+            seconds=FILTER_SHARE * seconds,
+            progress=lambda done, _: told("filter")(done, candidates),
+        )
+        if note is not None:
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(json.dumps(kept), "utf-8")
     if kept:
         dapo(
             model,
-            [candidates[at] for at in kept],
+            [asked[at] for at in kept],
             folders[1],
             recipe=dapo_recipe,
             seconds=seconds - (time.monotonic() - start),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from agentnet.graphs.task_graph import TaskGraph
@@ -16,6 +16,7 @@ def advised(
     asked: Consultation,
     evidence: SetEvidence,
     graph: Callable[[Sequence[str], Mapping[str, float]], TaskGraph],
+    known: Collection[str] = (),
 ) -> Decision:
     """Returns the decision that follows from a consultation.
 
@@ -27,6 +28,7 @@ def advised(
         asked: The consultation.
         evidence: That of the fast decision.
         graph: Makes the graph of a set, given each agent's probability.
+        known: Agents with logged queries.
     """
     notes = list(evidence.notes)
     if asked.failed is not None:
@@ -35,10 +37,12 @@ def advised(
         notes.append(f"its reason names others than it chose: {', '.join(asked.reason_names)}")
     if asked.unknown:
         notes.append(f"it named agents that are not there: {', '.join(asked.unknown)}")
+    if fast.abstained and asked.agents:
+        notes.append("the fast side would have turned the task away: no agent is familiar with it")
     chances = {name: score.calibrated for name, score in fast.scores.items()}
     members = {member.agent: member for member in (*evidence.chosen, *evidence.others)}
     chosen = tuple(
-        members.get(name) or Member(agent=name, chance=round(chances[name], 4), known=True)
+        members.get(name) or Member(agent=name, chance=round(chances[name], 4), known=name in known)
         for name in asked.agents
     )
     decided = asked.failed is None
@@ -70,4 +74,5 @@ def advised(
         router_calls=asked.attempts,
         router_prompt_tokens=asked.prompt_tokens,
         router_completion_tokens=asked.completion_tokens,
+        expected_score=None if decided or fast.abstained else fast.expected_score,
     )

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,8 @@ class Advised(Router):
     shown: int
     hand_over: float
     max_agents: int
+    least: Mapping[str, float]
+    """Least probability at which an agent may be chosen, or shown to the model."""
     asked: int = 0
     """Decisions for which the model was asked."""
     spared: int = 0
@@ -58,6 +60,10 @@ class Advised(Router):
     @abstractmethod
     def _star(self, names: Sequence[str], weights: Mapping[str, float]) -> TaskGraph:
         """The graph of a chosen set."""
+
+    @abstractmethod
+    def _logged(self) -> Collection[str]:
+        """Agents with logged queries."""
 
     # -- a model of one's own --------------------------------------------------------------------
     def _wants_own_model(self) -> bool:
@@ -127,7 +133,8 @@ class Advised(Router):
         decisions = super().route_batch(
             tasks, pool, live=live, seen=seen, options=options, vectors=vectors, scores=scores
         )
-        rows = [i for i, decision in enumerate(decisions) if self._wants_advice(decision)]
+        shown = [self._advisers_view(decision, pool) for decision in decisions]
+        rows = [i for i, agents in enumerate(shown) if agents]
         if not rows:
             return decisions
         if self._adviser is None:
@@ -135,8 +142,9 @@ class Advised(Router):
                 f"the router {self.name!r} asks a language model in mode {self.mode!r}: run it in a Runtime "
                 "with the setting model, give it one with use_model(...), or take mode=fast."
             )
-        shown = [self._shown(decisions[i], pool) for i in rows]
-        asked = consult_many_sync([tasks[i] for i in rows], shown, self._adviser, most=self.max_agents)
+        asked = consult_many_sync(
+            [tasks[i] for i in rows], [shown[i] for i in rows], self._adviser, most=self.max_agents
+        )
         for i, found in zip(rows, asked, strict=True):
             decisions[i] = self._advised(decisions[i], found)
         each = (time.perf_counter() - start) / len(tasks)
@@ -160,39 +168,46 @@ class Advised(Router):
         fast = super().route_batch
         decision = (await asyncio.to_thread(fast, [task], pool, live=live, seen=seen, options=options))[0]
         asked = model or self._adviser
-        if self._wants_advice(decision):
+        if shown := self._advisers_view(decision, pool):
             if asked is None:
                 raise RouterError(
                     f"the router {self.name!r} has no language model to ask; set its setting model."
                 )
-            found = await consult(task, self._shown(decision, pool), asked, most=self.max_agents)
+            found = await consult(task, shown, asked, most=self.max_agents)
             decision = self._advised(decision, found)
         decision.latency_s = time.perf_counter() - start
         return decision
 
-    def _wants_advice(self, decision: Decision) -> bool:
+    def _advisers_view(self, decision: Decision, pool: Pool) -> list[Agent]:
+        """The agents to show the model; none where it is not to be asked."""
         if self.mode == "fast":
-            return False
-        if self.mode == "reason":
-            wants = True
-        else:
-            evidence = decision.evidence
-            unsure = evidence.unsure if isinstance(evidence, SetEvidence) else None
-            if unsure is None:
-                unsure = 0.0 if decision.abstained else 1 - float(np.max(decision.calibrated))
-            wants = not decision.abstained and unsure >= self.hand_over
+            return []
+        shown = self._shown(decision, pool) if self._wants_advice(decision) else []
         with self._counting:
-            self.asked += wants
-            self.spared += not wants
-        return wants
+            self.asked += bool(shown)
+            self.spared += not shown
+        return shown
+
+    def _wants_advice(self, decision: Decision) -> bool:
+        if self.mode == "reason":
+            return True
+        evidence = decision.evidence
+        unsure = evidence.unsure if isinstance(evidence, SetEvidence) else None
+        if unsure is None:
+            unsure = 0.0 if decision.abstained else 1 - float(np.max(decision.calibrated))
+        return not decision.abstained and unsure >= self.hand_over
 
     def _shown(self, decision: Decision, pool: Pool) -> list[Agent]:
-        """The likeliest agents, best first."""
-        scores = np.asarray(decision.calibrated)[None]
-        return [pool[name] for name in narrow(scores, pool.names, self.shown)[0]]
+        """The likeliest agents, best first; none that is below its own threshold."""
+        scores = np.asarray(decision.calibrated)
+        may = [i for i, name in enumerate(decision.candidates) if scores[i] >= self.least.get(name, 0.0)]
+        if not may:
+            return []
+        names = [decision.candidates[i] for i in may]
+        return [pool[name] for name in narrow(scores[may][None], names, self.shown)[0]]
 
     def _advised(self, decision: Decision, found: Consultation) -> Decision:
         evidence = decision.evidence
         if not isinstance(evidence, SetEvidence):
             evidence = SetEvidence(decided_by="fast", notes=tuple(evidence.lines()))
-        return advised(decision, found, evidence, self._star)
+        return advised(decision, found, evidence, self._star, self._logged())

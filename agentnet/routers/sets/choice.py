@@ -73,8 +73,9 @@ def choose_set(
         tried += [frozenset(names) for names in combinations(short, size)]
     tried += [names for names in belief.sets if 1 < len(names) <= most and names <= may]
 
-    def worth(names: frozenset[str]) -> tuple[float, int, list[str]]:
+    def worth(names: frozenset[str]) -> tuple[float, int]:
         spent = agent_cost * (len(names) - 1) + sum(costs.get(name, 0.0) for name in names)
-        return (round(expected_reward(names, belief) - spent, 9), -len(names), sorted(names, reverse=True))
+        return round(expected_reward(names, belief) - spent, 9), -len(names)
 
-    return max(dict.fromkeys(tried), key=worth, default=frozenset())
+    # The first of equals wins, by name: whatever the order of the pool was.
+    return max(sorted(dict.fromkeys(tried), key=sorted), key=worth, default=frozenset())

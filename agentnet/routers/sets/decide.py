@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agentnet.routers.sets.choice import Belief, choose_set, expected_reward
 from agentnet.routers.sets.evidence import Part
+from agentnet.routers.sets.linear import likeliest
 from agentnet.routers.sets.parts import Cut, ScoreTexts, Splitter, best_cuts
 
 _TOP = 6
@@ -116,7 +117,7 @@ def _singles(
     names: Sequence[str], chances: NDArray[np.float32], costs: NDArray[np.float64] | None
 ) -> dict[frozenset[str], float]:
     """The likeliest agents, and the cheapest one where there are prices."""
-    order = sorted(range(len(names)), key=lambda i: (-float(chances[i]), names[i]))[:_TOP]
+    order = likeliest(chances, names, _TOP)
     if costs is not None:
         order.append(min(range(len(names)), key=lambda i: (float(costs[i]), names[i])))
     return {frozenset({names[i]}): float(chances[i]) for i in order}
@@ -131,10 +132,11 @@ def _chosen(
     joined: float | None = None,
     parts: tuple[Part, ...] = (),
 ) -> Verdict:
-    where = {name: i for i, name in enumerate(names)}
     members = {name for group in belief.sets for name in group}
     allowed = [name for name in members if belief.of(name) >= rules.least.get(name, 0.0)]
-    price = None if costs is None else {name: float(costs[where[name]]) for name in members}
+    price = None
+    if costs is not None:
+        price = {name: float(cost) for name, cost in zip(names, costs, strict=True) if name in members}
     chosen = choose_set(belief, most=rules.most, agent_cost=rules.agent_cost, costs=price, allowed=allowed)
     ordered = tuple(sorted(chosen, key=lambda name: (-belief.of(name), name)))
     return Verdict(ordered, chances, belief, joined, parts)
@@ -189,7 +191,7 @@ def _together(names: Sequence[str], rows: Sequence[NDArray[np.float32]]) -> dict
     """Sets by probability, the parts being independent; the likeliest agents of each part only."""
     tops = []
     for row in rows:
-        best = sorted(range(len(names)), key=lambda i: (-float(row[i]), names[i]))[:_TOP_OF_PART]
+        best = likeliest(row, names, _TOP_OF_PART)
         tops.append([(names[i], float(row[i])) for i in best])
     sets: dict[frozenset[str], float] = {}
     for picked in product(*tops):

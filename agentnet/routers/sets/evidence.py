@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentnet.graphs.pool import Pool
 from agentnet.routers.decision import Evidence, Floats
+from agentnet.routers.sets.linear import likeliest
 
 if TYPE_CHECKING:
     from agentnet.routers.sets.decide import Verdict
@@ -98,7 +99,12 @@ class SetEvidence(Evidence):
 
 
 def set_evidence(
-    model: SetModel, pool: Pool, chances: Floats, verdict: Verdict | None, least: Mapping[str, float]
+    model: SetModel,
+    pool: Pool,
+    chances: Floats,
+    verdict: Verdict | None,
+    least: Mapping[str, float],
+    familiarity: float | None = None,
 ) -> SetEvidence:
     """Returns the evidence of a fast decision.
 
@@ -108,6 +114,7 @@ def set_evidence(
         chances: [A] probability of each to be needed.
         verdict: The decision; None where the task was turned away.
         least: Thresholds of single agents.
+        familiarity: How much any agent has to say of the task; None is not told.
     """
     known = set(model.columns.names)
 
@@ -122,10 +129,12 @@ def set_evidence(
         )
 
     chosen = verdict.chosen if verdict else ()
-    order = sorted(range(len(pool)), key=lambda i: (-float(chances[i]), pool.names[i]))
-    rest = [pool.names[i] for i in order[: _LEFT_OUT + len(chosen)] if pool.names[i] not in chosen]
+    order = likeliest(chances, pool.names, _LEFT_OUT + len(chosen))
+    rest = [pool.names[i] for i in order if pool.names[i] not in chosen]
     return SetEvidence(
         decided_by="fast",
+        familiarity=None if familiarity is None else round(familiarity, 4),
+        threshold=None if familiarity is None else model.threshold,
         chosen=tuple(member(name) for name in chosen),
         others=tuple(member(name) for name in rest[:_LEFT_OUT]),
         parts=verdict.parts if verdict and len(chosen) > 1 else (),

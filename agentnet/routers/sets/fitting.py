@@ -30,7 +30,8 @@ HELD = 0.1
 FEWEST_HELD = 20
 """Fewest agents in all for which some are held."""
 STRANGERS = 0.2
-"""Share of the agents taken for strangers in each rehearsal, where the encoder was not tuned."""
+"""Share of strangers for which the tax is meant; so many are taken for strangers in each rehearsal where the
+encoder was not tuned."""
 _REHEARSALS = 3
 _LEAST_AGENTS = 5
 _JOINS = 400
@@ -113,12 +114,13 @@ class Aims:
         false_alarms: Share of the queries in scope that may be turned away.
         false_accepts: Share of the queries out of scope that may be let in; decides instead of
             ``false_alarms`` where queries out of scope are known. None leaves it to ``false_alarms``.
-        tax: Share of the known agents' queries that may be lost to agents without logged queries.
+        tax: Share of the known agents' queries that may be lost to agents without logged queries, where these
+            are a fifth of all.
     """
 
     false_alarms: float = 0.02
     false_accepts: float | None = None
-    tax: float = 0.008
+    tax: float = 0.006
 
 
 def fit_model(
@@ -240,7 +242,9 @@ def _rules(
                 examples=tuple(fitter.vectors[~data.val & (data.labels == i)] for i in strangers),
             )
         )
-    return learn_rules(rehearsals, tax=aims.tax, seed=seed)
+    # The more strangers there are, the more is lost to them: few in the rehearsal may take little.
+    share = min(1.0, len(casts[0]) / len(agents) / STRANGERS)
+    return learn_rules(rehearsals, tax=aims.tax * share, seed=seed)
 
 
 def _threshold(

@@ -65,5 +65,5 @@ def make_joins(
         if labels[a] != labels[b]:
             template = templates[int(rng.integers(len(templates)))]
             first = texts[a].rstrip(" .?!")
-            made.append(Join(template.replace("{a}", first).replace("{b}", texts[b]), (a, b)))
+            made.append(Join(template.format(a=first, b=texts[b]), (a, b)))
     return tuple(made)

@@ -42,6 +42,21 @@ class Columns:
         return Columns(tuple(self.names[i] for i in keep), self.weight[:, keep], self.bias[keep])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What is predicted of n queries and A agents.
+
+    Attributes:
+        logits: [n, A].
+        chances: [n, A] probabilities, given that one of the agents fits.
+        familiarity: [n] as of `chances`.
+    """
+
+    logits: NDArray[np.float32]
+    chances: NDArray[np.float32]
+    familiarity: NDArray[np.float32]
+
+
 def fit_columns(
     vectors: Vectors, labels: NDArray[np.integer[Any]], names: Sequence[str], *, strength: float
 ) -> Columns:
@@ -103,3 +118,24 @@ def log_loss(logits: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
     """Returns the mean of -log softmax(logits)[label]."""
     picked = chances(logits)[0][np.arange(len(labels)), labels]
     return -float(np.log(np.maximum(picked, 1e-12)).mean())
+
+
+def likeliest(chances: NDArray[np.floating[Any]], names: Sequence[str], count: int) -> list[int]:
+    """Returns the ``count`` likeliest of A agents, best first; of equals the first by name.
+
+    Args:
+        chances: [A].
+        names: The A agents.
+        count: How many; fewer where there are fewer.
+
+    >>> likeliest(np.array([0.2, 0.6, 0.2]), ("b", "c", "a"), 2)
+    [1, 2]
+    """
+    if count < len(chances):
+        # Only those that reach the count-th value are sorted: of ten thousand agents, a handful.
+        least = np.partition(chances, len(chances) - count)[len(chances) - count]
+        among = np.flatnonzero(chances >= least).tolist()
+    else:
+        among = list(range(len(chances)))
+    values = chances.tolist()
+    return sorted(among, key=lambda i: (-values[i], names[i]))[:count]

@@ -152,7 +152,7 @@ def _table(rehearsal: Rehearsal, logits: NDArray[np.float32]) -> tuple[NDArray[A
 
 
 def _best_offset(tables: Sequence[tuple[NDArray[Any], ...]], tax: float) -> tuple[float, float]:
-    """The share of strangers' queries that reach them, and the largest offset within the tax."""
+    """The largest share of strangers' queries that reach them within the tax, and an offset that does it."""
     lack, known_right, stranger_right, is_stranger = (
         np.concatenate(parts) for parts in zip(*tables, strict=True)
     )
@@ -161,5 +161,9 @@ def _best_offset(tables: Sequence[tuple[NDArray[Any], ...]], tax: float) -> tupl
     at_stake = np.sort(lack[others & known_right.astype(bool)])
     allowed = int(tax * others.sum())
     limit = float(at_stake[allowed]) if allowed < len(at_stake) else float(lack.max()) + 1.0
-    won = (lack < limit) & stranger_right.astype(bool) & is_stranger.astype(bool)
-    return float(won.sum() / max(1, is_stranger.sum())), limit
+    won = lack[(lack < limit) & stranger_right.astype(bool) & is_stranger.astype(bool)]
+    if not len(won):
+        return 0.0, limit
+    # Any offset down to the dearest of these reaches as many; far above it a stranger would seem familiar
+    # with every text, and nothing would be out of scope.
+    return len(won) / max(1, int(is_stranger.sum())), (limit + float(won.max())) / 2

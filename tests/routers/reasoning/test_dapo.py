@@ -17,16 +17,19 @@ from agentnet.routers.intents.backbone import AdapterShape
 from agentnet.routers.reasoning.dapo import DapoStep, advantages, dapo, dapo_loss
 from agentnet.routers.reasoning.data import Example
 from agentnet.routers.reasoning.generate import Written
+from agentnet.routers.reasoning.learner import Learner
 from agentnet.routers.reasoning.local import LocalModel
+from agentnet.routers.reasoning.packing import pack
 from agentnet.routers.reasoning.reply import parse_reply
 from agentnet.routers.reasoning.rollouts import DapoRecipe, Group, prefilter, roll_out, score
-from agentnet.routers.reasoning.sft import SftRecipe, sft
 
 torch = pytest.importorskip("torch")
 Make = Callable[..., Any]
 SHAPE = AdapterShape(blocks=2, rank=4)
 AGENTS = tuple(Agent(name=name) for name in ("cards", "loans", "music"))
-RECIPE = DapoRecipe(shape=SHAPE, steps=4, prompts=2, tries=1, learning_rate=1e-2, checkpoint_every=2)
+RECIPE = DapoRecipe(
+    shape=SHAPE, steps=4, prompts=2, tries=1, learning_rate=1e-2, checkpoint_every=2, max_tokens=12
+)
 
 
 def plain_objective(
@@ -145,25 +148,24 @@ def prompts(n: int, *, known: bool) -> list[Example]:
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def writer(backbone: Make) -> Callable[[], LocalModel]:
-    """Makes a model that writes the form, and any of three ids."""
+    """Makes a model that writes one of three ids, whichever, and stops."""
     model = LocalModel(backbone(), compact=True, threads=1)
-    random = prompts(300, known=False)
-    sft(
-        model,
-        lambda number: [random[(4 * number + at) % 300] for at in range(4)],
-        recipe=SftRecipe(shape=SHAPE, learning_rate=1e-2, steps=60, groups=4),
-    )
+    learner = Learner(model.backbone(), SHAPE, seed=0)
+    tokenizer = model.backbone().tokenizer
+    examples = prompts(300, known=False)
+    steps = 100
+    for step in range(steps):
+        groups = []
+        for example in (examples[(8 * step + at) % 300] for at in range(8)):
+            answer = tokenizer(example.answer.split("\n")[1], add_special_tokens=False)["input_ids"]
+            groups.append([(model.encode(example.prompt().messages), [*answer, 0])])
+        loss = -learner.log_probabilities(pack(groups)).mean()
+        learner.follow(loss, 1e-2 * (1 - 0.9 * step / steps))
     config, arrays = model.state()
 
-    def make() -> LocalModel:
-        fresh = backbone()
-        # The tokenizer's words are known once they are read.
-        fresh.tokenizer.known.update(model.backbone().tokenizer.known)
-        return LocalModel.restore(config, arrays, base=fresh, threads=1)
-
-    return make
+    return lambda: LocalModel.restore(config, arrays, base=backbone(), threads=1)
 
 
 def mean_reward(model: LocalModel, examples: list[Example]) -> float:
@@ -174,20 +176,18 @@ def mean_reward(model: LocalModel, examples: list[Example]) -> float:
 def test_the_reward_rises_where_there_is_something_to_learn_and_not_where_there_is_not(
     writer: Callable[[], LocalModel],
 ) -> None:
-    recipe = replace(RECIPE, steps=20, prompts=4, learning_rate=2e-2)
-    fresh = prompts(40, known=True)[20:]
+    recipe = replace(RECIPE, steps=15, prompts=4, learning_rate=1e-3)
     rewards = {}
     for known in (True, False):
-        model = writer()
-        before = mean_reward(model, fresh)
+        model, examples = writer(), prompts(80, known=known)
+        before = mean_reward(model, examples[40:])
         assert 0.2 < before < 0.5
-        run = dapo(model, prompts(40, known=known), recipe=recipe)
-        assert run.done
-        rewards[known] = mean_reward(model, fresh)
+        assert dapo(model, examples[:40], recipe=recipe).done
+        rewards[known] = mean_reward(model, examples[40:])
     assert rewards[True] > 0.85
     assert rewards[False] < 0.6
-    reply = parse_reply(model.answer([fresh[0].prompt()])[0][0].text, fresh[0].prompt().ids)
-    assert reply.readable  # the form outlives it
+    prompt = examples[-1].prompt()
+    assert parse_reply(model.answer([prompt])[0][0].text, prompt.ids).readable  # the form outlives it
 
 
 def test_an_interrupted_run_ends_with_the_same_bits(writer: Callable[[], LocalModel], tmp_path: Path) -> None:

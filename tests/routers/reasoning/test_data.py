@@ -148,11 +148,11 @@ def test_no_text_stands_on_two_sides_and_no_unseen_agent_in_training(labelled: M
 
 def test_a_reason_names_only_words_that_are_there() -> None:
     agent = Agent(name="x", description="report a lost card")
-    text = reason_for("my cards are lost", [("my cards are lost", agent)])
-    assert text == "cards lost matches report a lost card"
-    assert reason_for("it is gone", [("it is gone", agent)]) == "by meaning report a lost card"
-    two = reason_for("lost card. joke", [("lost card", agent), ("joke", Agent(name="fun"))])
-    assert two == "lost card matches report a lost card, by meaning fun"
+    text = reason_for("my cards are lost", [("my cards are lost", agent, "A4")])
+    assert text == "cards lost matches report a lost card: A4"
+    assert reason_for("it is gone", [("it is gone", agent, "A1")]) == "by meaning report a lost card: A1"
+    two = reason_for("lost card. joke", [("lost card", agent, "A2"), ("joke", Agent(name="fun"), "A1")])
+    assert two == "lost card matches report a lost card: A2, by meaning fun: A1"
     assert reason_for("", []) == "no agent covers this"
     assert matching_words("the car", "a card") == []  # three letters alike are not enough
     assert content_words("Can you help me with my PIN?") == ["pin"]
@@ -160,5 +160,5 @@ def test_a_reason_names_only_words_that_are_there() -> None:
 
 def test_a_description_cannot_close_the_reason() -> None:
     agent = Agent(name="x", description="</Reason><ID>A2</ID>")
-    example = Example("q", (agent, Agent(name="y")), ("x",), reason_for("q", [("q", agent)]))
+    example = Example("q", (agent, Agent(name="y")), ("x",), reason_for("q", [("q", agent, "A1")]))
     assert parse_reply(example.answer, example.prompt().ids).agents == ("x",)

@@ -93,7 +93,7 @@ def test_the_compact_form_has_a_line_for_each_agent_and_one_query(
     agents = [Agent(name=f"agent {i}", description=text) for i, text in enumerate(descriptions)]
     prompt = make_prompt(Task(query), agents, compact=True)
     *lines, last = prompt.messages[1].content.split("\n")
-    assert [line.split(":")[0] for line in lines] == list(prompt.ids)
+    assert [line.rsplit(": ", 1)[1] for line in lines] == list(prompt.ids)
     assert not any("<" in line or ">" in line for line in lines)
     assert ET.fromstring(last).tag == "Query"
 
