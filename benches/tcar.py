@@ -256,8 +256,11 @@ def large_pool(vectors: np.ndarray, queries: np.ndarray, rounds: int) -> dict[st
             decide(name, smaller)
             removed.append(time.process_time() - start)
             current = smaller.remove(agents[MANY].name)
-        return {"added_first_ms": round(added[0] * 1e3, 2), "added_ms": round(statistics.median(added) * 1e3, 2),
-                "removed_ms": round(statistics.median(removed) * 1e3, 2)}  # fmt: skip
+        return {
+            "added_first_ms": round(added[0] * 1e3, 2),
+            "added_ms": round(statistics.median(added) * 1e3, 2),
+            "removed_ms": round(statistics.median(removed) * 1e3, 2),
+        }
 
     return {
         "pool_made_ms": round(made * 1e3, 1),

@@ -49,10 +49,6 @@ _VIEWS = 8
 _ENCODER = "encoder."
 
 
-def _is_share(value: float | None) -> bool:
-    return value is None or 0 <= value < 1
-
-
 class TcarRouter(Advised, EncodedRouter[ScoreView]):
     """Chooses every agent that a task needs, at most ``max_agents``, or nobody.
 
@@ -78,6 +74,7 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
             then decides instead of ``false_alarms``.
         tax: Share of the known agents' tasks that may be lost to agents without logged queries, where these
             are a fifth of all.
+        joined_share: Share of the tasks that is expected to join several requests.
         refiner: Agent that merges the answers of several; None joins them under their agents' names.
         model: Language model to ask: a backend's or an agent's name in the pool, a LiteLLM model, or
             ``local`` for SmolLM2-135M in this process, which `fit` then trains.
@@ -101,6 +98,7 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
         false_alarms: float = 0.02,
         false_accepts: float | None = None,
         tax: float = 0.006,
+        joined_share: float = 0.2,
         refiner: str | None = None,
         model: str | None = None,
         model_minutes: float = 60.0,
@@ -111,14 +109,16 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
         check_choice(mode=(mode, ("fast", "reason", "hybrid")))
         check_at_least(max_agents=(max_agents, 1), shown=(shown, 1))
         check_at_least(agent_cost=(agent_cost, 0), epochs=(epochs, 0))
-        shares = {"false_alarms": false_alarms, "false_accepts": false_accepts, "tax": tax}
-        if wrong := [what for what, v in {**shares, "hand_over": hand_over}.items() if not _is_share(v)]:
+        shares = {"false_alarms": false_alarms, "false_accepts": false_accepts, "tax": tax,
+                  "joined_share": joined_share, "hand_over": hand_over}  # fmt: skip
+        if wrong := [what for what, v in shares.items() if v is not None and not 0 <= v < 1]:
             raise InvalidInput(f"settings that are shares, from 0 to below 1: {', '.join(wrong)}.")
         if tune and not encoder.startswith("minilm"):
             raise InvalidInput(f"only the encoder minilm can be fine-tuned, not {encoder!r}; leave out tune.")
         self.mode, self.max_agents, self.agent_cost = mode, max_agents, agent_cost
         self.tune, self.epochs = tune, epochs
-        self.false_alarms, self.false_accepts, self.tax = false_alarms, false_accepts, tax
+        self.false_alarms, self.false_accepts = false_alarms, false_accepts
+        self.tax, self.joined_share = tax, joined_share
         self.refiner, self.model, self.model_minutes = refiner, model, model_minutes
         self.shown, self.hand_over = shown, hand_over
         self.kind = "label"
@@ -142,6 +142,7 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
         """Takes this encoder; a fine-tuned router goes on with its own, in the cache of the given one."""
         super().use_encoder(encoder)
         self._serving = None
+        self._take(self._sets)
 
     _serving: Encoder | None = None
 
@@ -170,12 +171,13 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
         held = held_agents(data, seed) if tune else np.zeros(0, np.intp)
         if tune:
             self._tune(data, held, seed, device)
-        aims = Aims(false_alarms=self.false_alarms, false_accepts=self.false_accepts, tax=self.tax)
+        aims = Aims(
+            false_alarms=self.false_alarms, false_accepts=self.false_accepts, tax=self.tax,
+            joined_share=self.joined_share,
+        )  # fmt: skip
         model, chosen, notes = fit_model(data, self._texts, held=held, aims=aims, seed=seed)
         self._take(model)
-        if self._wants_own_model():
-            profiles = self._texts([described(agent) for agent in data.pool])
-            self._train_own_model(data, profiles, seed, device, self._options)
+        self._train_own_model(data, self._texts, seed, device, self._options)
         return FitReport(
             router=self.name, n_train=int((~data.val).sum()), n_val=int(data.val.sum()), seconds=0,
             chosen={"tuned": bool(tune), **chosen}, notes=tuple(notes),
@@ -343,8 +345,8 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
         graph = None
         if chosen:
             weights = {name: float(shares[pool.index(name)]) for name in chosen}
-            parts = {part.agent: part.text for part in verdict.parts} if verdict else {}
-            graph = partial(self._star, chosen, weights, parts) if len(chosen) > 1 else self._graph(chosen[0])
+            told = verdict.told if verdict else {}
+            graph = partial(self._star, chosen, weights, told) if len(chosen) > 1 else self._graph(chosen[0])
         names, at = view.candidates(shares, chosen)
         return Decision(
             graph=graph,
@@ -371,10 +373,8 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
         return self._sets.columns.names if self.kind == "label" else self.stats.names
 
     def _explain(self, choice: Choice) -> Evidence:
-        if choice.agent is None:
-            return NoteEvidence("no agent is expected to be good enough")
-        score = float(choice.raw[choice.agent])
-        return NoteEvidence(f"{choice.pool.names[choice.agent]} has the best expected score, {score:.3f}")
+        best = "nobody" if choice.agent is None else choice.pool.names[choice.agent]
+        return NoteEvidence(f"{best} by expected score; the best is {float(np.max(choice.raw)):.3f}")
 
     # -- disk ------------------------------------------------------------------------------------
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from agentnet.bench.suites import run_suite
+from agentnet.bench.suites import intents_live, run_suite
 from agentnet.bench.suites.intents_ambiguity import OWN, TOLD
 from agentnet.bench.suites.intents_ambiguity import report as ambiguity_report
 from agentnet.bench.suites.intents_full import OURS, best_baseline
@@ -155,6 +155,29 @@ def table_pack(tmp_path: Path, table: Outcomes) -> Path:
     folder = tmp_path / "recorded"
     save_pack(table, folder)
     return folder
+
+
+def test_the_live_part_has_a_table_for_each_way_of_choosing_agents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def run_live(folder: Path, **given: Any) -> dict[str, Any]:
+        asked.append(given["sets"])
+        share = 1.0 if given["sets"] is None else 0.75
+        return {"queries": given["n"], "exact_sets": share, "arms": {}, "differences": {}}
+
+    monkeypatch.setattr(intents_live, "run_live", run_live)
+    monkeypatch.setattr(intents_live, "routed_sets", lambda items: {"q": ["reverse"]})
+    given = {"parts": ["live"], "traces": str(tmp_path)}
+    results = run_suite(
+        "intents", data=[], routers=None, seeds=1, out=tmp_path / "out", command="", recording=given
+    )
+    made = results["parts"]["live"][0]["tables"]
+    assert asked == [None, {"q": ["reverse"]}]
+    assert all("(live)" in table["title"] for table in made)
+    assert "right ones in 100%" in made[0]["note"] and "right ones in 75%" in made[1]["note"]
+    assert "Live: embedded model" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_best_baseline_is_chosen_on_val_among_others() -> None:

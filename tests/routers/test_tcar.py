@@ -397,8 +397,8 @@ def test_a_saved_router_scores_to_the_bit(data: Outcomes, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "settings",
-    [{"mode": "slow"}, {"max_agents": 0}, {"shown": 0}, {"agent_cost": -1}, {"false_alarms": 1.0}, {"tax": -0.1},
-     {"hand_over": 1.5}, {"tune": True}],
+    [{"mode": "slow"}, {"max_agents": 0}, {"shown": 0}, {"agent_cost": -1}, {"false_alarms": 1.0},
+     {"tax": -0.1}, {"hand_over": 1.5}, {"tune": True}],
 )  # fmt: skip
 def test_settings_that_cannot_be_used(settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):

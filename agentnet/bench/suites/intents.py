@@ -85,7 +85,9 @@ def run(
     packs = [load_labels(folder, lab) for folder in folders]
     suite = _Suite(packs, entries, seeds, Shelf(out / "figures"), Fits(out / "fits", lab))
     results = header("intents", command=command, seeds=seeds, encoder=encoder)
-    results |= {"kind": "replayed", "packs": [_head(pack) for pack in packs]} | _before(out / "results.json")
+    results |= {"kind": "one for each part", "packs": [_head(pack) for pack in packs]} | _before(
+        out / "results.json"
+    )
 
     def keep(part: str, block: dict[str, Any]) -> None:
         blocks = {item["name"]: item for item in results["parts"].get(part, ())}

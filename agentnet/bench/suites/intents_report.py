@@ -25,7 +25,7 @@ HEADINGS: Mapping[str, str] = {
     "shots": "Few examples",
     "ambiguity": "Queries for two agents",
     "hybrid": "Handing over to a reasoning model",
-    "live": "Live: the refined answer",
+    "live": "Live",
     "others": "What others measured",
 }
 _WIDE = 3

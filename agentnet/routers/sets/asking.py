@@ -20,7 +20,6 @@ from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import TaskGraph
 from agentnet.routers.base import RouteOptions, Router
 from agentnet.routers.decision import Decision, Scores
-from agentnet.routers.encoding import Vectors
 from agentnet.routers.gnn.plan import TrainingOptions
 from agentnet.routers.reasoning.consult import consult, consult_many_sync
 from agentnet.routers.reasoning.consultation import Consultation
@@ -29,6 +28,7 @@ from agentnet.routers.reasoning.narrow import narrow
 from agentnet.routers.sets.advised import advised
 from agentnet.routers.sets.evidence import SetEvidence
 from agentnet.routers.sets.fitting import Labelled
+from agentnet.routers.sets.model import Encode, described
 
 LOCAL = "local"
 """The setting ``model`` that stands for SmolLM2-135M in this process."""
@@ -70,11 +70,14 @@ class Advised(Router):
         return self.mode != "fast" and self.model == LOCAL
 
     def _train_own_model(
-        self, data: Labelled, vectors: Vectors, seed: int, device: str, options: TrainingOptions
+        self, data: Labelled, encode: Encode, seed: int, device: str, options: TrainingOptions
     ) -> None:
-        """Trains SmolLM2-135M on the queries that may be learned from, with hard negatives by likeness."""
+        """Trains SmolLM2-135M, where it is wanted; agents that are alike are its hard negatives."""
+        if not self._wants_own_model():
+            return
         from agentnet.routers.reasoning.training import train_local
 
+        vectors = encode([described(agent) for agent in data.pool])
         rows = np.flatnonzero(~data.val)
         names = data.pool.names
         self._adviser = train_local(

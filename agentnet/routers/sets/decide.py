@@ -44,6 +44,13 @@ class Verdict:
         return 1.0 - float(self.belief.sets.get(frozenset(self.chosen), 0.0))
 
     @property
+    def told(self) -> dict[str, str]:
+        """Each chosen agent's part of the query, where it is more likely joined than not."""
+        if len(self.chosen) < 2 or (self.joined or 0.0) < _RECUT:
+            return {}
+        return {part.agent: part.text for part in self.parts if part.agent in self.chosen}
+
+    @property
     def expected(self) -> float:
         """Expected reward of the chosen set."""
         return expected_reward(frozenset(self.chosen), self.belief)

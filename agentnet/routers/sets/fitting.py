@@ -116,11 +116,13 @@ class Aims:
             ``false_alarms`` where queries out of scope are known. None leaves it to ``false_alarms``.
         tax: Share of the known agents' queries that may be lost to agents without logged queries, where these
             are a fifth of all.
+        joined_share: Share of the tasks that is expected to join several requests.
     """
 
     false_alarms: float = 0.02
     false_accepts: float | None = None
     tax: float = 0.006
+    joined_share: float = 0.2
 
 
 def fit_model(
@@ -161,7 +163,7 @@ def fit_model(
     rules = _rules(data, fitter, held, strength, judged, aims, seed)
     threshold, note = _threshold(logits, columns, temperature, encode, data.outside, aims)
     notes += note
-    splitter = _splitter(data, judged, columns, temperature, encode, seed)
+    splitter = _splitter(data, judged, columns, temperature, encode, aims, seed)
     everything = np.ones(len(data.texts), bool)
     final = fitter.fit(everything, data.present, strength) if data.val.any() else columns
     model = SetModel(
@@ -281,6 +283,7 @@ def _splitter(
     columns: Columns,
     temperature: float,
     encode: Callable[[Sequence[str]], Vectors],
+    aims: Aims,
     seed: int,
 ) -> Splitter:
     """Learned on queries that the columns have not seen, alone and joined."""
@@ -299,7 +302,8 @@ def _splitter(
         whole = score(queries)
         return Seen(queries, whole.max(1), best_cuts(queries, whole, score))
 
-    return learn_splitter(seen([join.text for join in joins]), seen(texts[:_JOINS]))
+    joined, single = seen([join.text for join in joins]), seen(texts[:_JOINS])
+    return learn_splitter(joined, single, share=aims.joined_share)
 
 
 def _exemplars(data: Labelled, vectors: Vectors) -> dict[str, tuple[str, ...]]:

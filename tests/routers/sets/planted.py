@@ -1,4 +1,4 @@
-"""A label pack in which queries, descriptions and examples share words, and a model that says what it is told."""
+"""A label pack whose queries, descriptions and examples share words; a model that says what it is told."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ WORDS = {
     "painting": "canvas brush acrylic sketch watercolour palette portrait varnish",
 }
 TOPICS = tuple(WORDS)
-FILLER = tuple("please about the my for some today need tell with".split())
+FILLER = tuple(["please", "about", "the", "my", "for", "some", "today", "need", "tell", "with"])
 ENCODER = HashingEncoder(512)
-UNHEARD = tuple("qxv zzkw vvqj jxqz wkzx xqkj zvwq kqjx".split())
+UNHEARD = tuple(["qxv", "zzkw", "vvqj", "jxqz", "wkzx", "xqkj", "zvwq", "kqjx"])
 """Words of no topic."""
 
 
@@ -140,7 +140,7 @@ class Teller:
         if text is None:
             ids = []
             for one in self.agents:
-                before, _, after = prompt.partition(f"<Name>{one}</Name>")
+                _, _, after = prompt.partition(f"<Name>{one}</Name>")
                 assert after, f"{one} was not shown"
                 ids.append(after.partition("<ID>")[2].partition("</ID>")[0])
             text = "<Reason>As it was told.</Reason>" + "".join(f"<ID>{i}</ID>" for i in ids)
