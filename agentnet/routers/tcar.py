@@ -7,6 +7,7 @@ The fast predictor, the hand-over between the two, the thresholds and the rules 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -27,8 +28,7 @@ from agentnet.outcomes.encoders.minilm import MiniLMEncoder
 from agentnet.outcomes.encoders.tuned import TunedEncoder
 from agentnet.outcomes.table import Outcomes
 from agentnet.routers.base import FitReport, RouteOptions
-from agentnet.routers.decision import Decision, Evidence, Floats, NoteEvidence, Scores
-from agentnet.routers.encoded import EncodedRouter
+from agentnet.routers.decision import Decision, Floats, Scores
 from agentnet.routers.encoding import Vectors
 from agentnet.routers.gnn.plan import TrainingOptions
 from agentnet.routers.selection import exchange_rate, fill_cost, good_enough
@@ -38,10 +38,9 @@ from agentnet.routers.sets.evidence import set_evidence
 from agentnet.routers.sets.fitting import Aims, Labelled, fit_model, held_agents, labelled
 from agentnet.routers.sets.graph import star
 from agentnet.routers.sets.model import SetModel, SetScores, described
-from agentnet.routers.sets.scored import ScoreHeads, ScoreView, choose_heads
+from agentnet.routers.sets.scored import LearnsScores, ScoreHeads
 from agentnet.routers.sets.views import PoolView, Views
 from agentnet.routers.settings import check_at_least, check_choice
-from agentnet.routers.single import Choice
 
 _TUNE_FROM = 300
 """Labelled queries from which the encoder is fine-tuned by default."""
@@ -49,7 +48,7 @@ _VIEWS = 8
 _ENCODER = "encoder."
 
 
-class TcarRouter(Advised, EncodedRouter[ScoreView]):
+class TcarRouter(Advised, LearnsScores):
     """Chooses every agent that a task needs, at most ``max_agents``, or nobody.
 
     ``mode=fast`` asks no language model. Agents with logged queries are columns of a logistic regression on a
@@ -124,7 +123,6 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
         self.kind = "label"
         self.least: dict[str, float] = {}
         """Least probability at which an agent may be chosen; see `with_thresholds`."""
-        self._heads = ScoreHeads(np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
         self._tuned: TunedEncoder | None = None
         self._options = TrainingOptions()
         self._take(SetModel())
@@ -201,17 +199,6 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
             options=self._options,
         )
 
-    def _learn_vectors(
-        self, outcomes: Outcomes, vectors: Vectors, *, seed: int
-    ) -> tuple[FitReport, NDArray[np.intp], Floats]:
-        self._heads, raw, chosen = choose_heads(vectors, outcomes.score, outcomes.weight, seed=seed)
-        split = outcomes.queries.split
-        report = FitReport(
-            router=self.name, n_train=int((split == "train").sum()), n_val=int((split == "val").sum()),
-            seconds=0, chosen=chosen, notes=("a log of scores: one agent a task",),
-        )  # fmt: skip
-        return report, np.arange(len(outcomes)), raw
-
     def with_probes(self, probes: Outcomes) -> Self:
         """Returns this router with the probes as examples of agents that have no logged queries.
 
@@ -259,14 +246,6 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
         return self
 
     # -- predicting ------------------------------------------------------------------------------
-    def _view(self, pool: Pool) -> ScoreView:
-        at = self.stats.columns(pool)
-        heads = ScoreHeads(np.ascontiguousarray(self._heads.weight[:, at]), self._heads.bias[at])
-        return ScoreView(heads, self.stats.cost(pool))
-
-    def _predict_known(self, view: ScoreView, vectors: Vectors) -> tuple[Floats, Floats]:
-        return view.heads.predict(vectors), view.cost
-
     def score_batch(self, tasks: Sequence[Task], pool: Pool, *, vectors: Vectors | None = None) -> Scores:
         """Predicts for every agent that the task needs it; see `Router.score_batch`."""
         if self.kind != "label":
@@ -316,26 +295,44 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
     def _choose(
         self, tasks: Sequence[Task], pool: Pool, scores: SetScores, options: RouteOptions
     ) -> list[Decision]:
-        fits = good_enough(scores.calibrated, None, options.abstain_below)
-        if options.abstain_below is None and self._sets.threshold is not None:
-            fits = scores.familiarity >= self._sets.threshold
-        rows = np.flatnonzero(fits)
+        texts = [task.text for task in tasks]
+        fits = tried = good_enough(scores.calibrated, None, options.abstain_below)
+        least = self._sets.threshold if options.abstain_below is None else None
+        if least is not None:
+            fits = scores.familiarity >= least
+            # A joined query is like no single one: its parts must be known instead.
+            tried = fits | self._sets.splitter.looks_at(texts, scores.calibrated.max(1))
+        rows = np.flatnonzero(tried).tolist()
         costs = None
         if options.cost_weight > 0:
             price = exchange_rate(options.cost_weight) / (self.stats.unit_cost or 1.0)
             costs = np.broadcast_to(np.nan_to_num(fill_cost(scores.cost)) * price, scores.calibrated.shape)
         view = self.view(pool)
+        # The agent that merges answers is not there to give one.
+        never = {self.refiner: math.inf} if self.refiner and len(pool) > 1 else {}
         verdicts = decide_all(
-            [tasks[int(i)].text for i in rows],
+            [texts[i] for i in rows],
             pool.names,
             np.asarray(scores.calibrated[rows], np.float32),
             self._sets.splitter,
-            Rules(most=self.max_agents, agent_cost=self.agent_cost, least=self.least),
-            score=lambda texts: view.chances(self._texts(texts)),
+            Rules(most=self.max_agents, agent_cost=self.agent_cost, least={**self.least, **never}),
+            score=lambda parts: view.chances(self._texts(parts)),
             costs=None if costs is None else costs[rows],
         )
-        by_row = dict(zip(rows.tolist(), verdicts, strict=True))
-        return [self._decision(pool, view, scores, i, by_row.get(i)) for i in range(len(tasks))]
+        kept = {
+            i: verdict
+            for i, verdict in zip(rows, verdicts, strict=True)
+            if fits[i] or self._knows_parts(view, verdict)
+        }
+        return [self._decision(pool, view, scores, i, kept.get(i)) for i in range(len(tasks))]
+
+    def _knows_parts(self, view: PoolView, verdict: Verdict) -> bool:
+        """Whether a query that is unfamiliar as a whole is made of familiar parts."""
+        parts = list(verdict.told.values())
+        if len(parts) < len(verdict.parts) or not parts or self._sets.threshold is None:
+            return False
+        familiarity = view.predict(self._texts(parts)).familiarity
+        return bool(familiarity.min() >= self._sets.threshold)
 
     def _decision(
         self, pool: Pool, view: PoolView, scores: SetScores, i: int, verdict: Verdict | None
@@ -371,10 +368,6 @@ class TcarRouter(Advised, EncodedRouter[ScoreView]):
 
     def _logged(self) -> tuple[str, ...]:
         return self._sets.columns.names if self.kind == "label" else self.stats.names
-
-    def _explain(self, choice: Choice) -> Evidence:
-        best = "nobody" if choice.agent is None else choice.pool.names[choice.agent]
-        return NoteEvidence(f"{best} by expected score; the best is {float(np.max(choice.raw)):.3f}")
 
     # -- disk ------------------------------------------------------------------------------------
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

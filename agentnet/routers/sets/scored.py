@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.graphs.pool import Pool
 from agentnet.outcomes.encoders.threads import torch_threads
-from agentnet.routers.decision import Floats
+from agentnet.outcomes.table import Outcomes
+from agentnet.routers.base import FitReport
+from agentnet.routers.decision import Evidence, Floats, NoteEvidence
+from agentnet.routers.encoded import EncodedRouter
 from agentnet.routers.encoding import Vectors
+from agentnet.routers.single import Choice
 
 STRENGTHS = (0.3, 3.0)
 _FOLDS = 4
@@ -103,3 +108,32 @@ def choose_heads(
             best = (error, strength, raw)
     assert best is not None
     return fit_heads(vectors, score, weight, strength=best[1]), best[2], {"strength": best[1]}
+
+
+class LearnsScores(EncodedRouter[ScoreView]):
+    """A router that can learn from a log of scores: one agent a task, by expected score."""
+
+    _heads = ScoreHeads(np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
+
+    def _learn_vectors(
+        self, outcomes: Outcomes, vectors: Vectors, *, seed: int
+    ) -> tuple[FitReport, NDArray[np.intp], Floats]:
+        self._heads, raw, chosen = choose_heads(vectors, outcomes.score, outcomes.weight, seed=seed)
+        split = outcomes.queries.split
+        report = FitReport(
+            router=self.name, n_train=int((split == "train").sum()), n_val=int((split == "val").sum()),
+            seconds=0, chosen=chosen, notes=("a log of scores: one agent a task",),
+        )  # fmt: skip
+        return report, np.arange(len(outcomes)), raw
+
+    def _view(self, pool: Pool) -> ScoreView:
+        at = self.stats.columns(pool)
+        heads = ScoreHeads(np.ascontiguousarray(self._heads.weight[:, at]), self._heads.bias[at])
+        return ScoreView(heads, self.stats.cost(pool))
+
+    def _predict_known(self, view: ScoreView, vectors: Vectors) -> tuple[Floats, Floats]:
+        return view.heads.predict(vectors), view.cost
+
+    def _explain(self, choice: Choice) -> Evidence:
+        best = "nobody" if choice.agent is None else choice.pool.names[choice.agent]
+        return NoteEvidence(f"{best} by expected score; the best is {float(np.max(choice.raw)):.3f}")

@@ -85,8 +85,8 @@ def test_an_agent_met_before_is_not_encoded_again() -> None:
     views.of(pool)
     assert sorted(counted.texts) == sorted(described(agent(topic)) for topic in TOPICS[4:6])
     counted.texts.clear()
-    views.of(pool.add(agent("music", examples=2)))
-    assert len(counted.texts) in (0, 3) and "recipe oven flour" not in counted.texts
+    views.of(pool.add(agent("finance", examples=2)))
+    assert len(counted.texts) == 3
     counted.texts.clear()
     views.of(Pool(Agent.from_dict(one.to_dict()) for one in pool))  # equal agents, other objects
     assert counted.texts == []
