@@ -37,7 +37,8 @@ from .sets.planted import (
 )
 
 COOK, FLY = name("cooking"), name("travel")
-SINGLE, JOINED, ODD = "recipe oven flour", "recipe oven flour and flight hotel airport", "qxv zzkw vvqj"
+SINGLE, ODD = "recipe oven flour", "qxv zzkw vvqj"
+JOINED = "please my recipe oven flour and today the flight hotel airport"
 
 
 def make(**settings: Any) -> TcarRouter:
@@ -285,7 +286,7 @@ async def test_a_model_decides_and_its_calls_are_told(
     asking: Callable[..., TcarRouter], data: Outcomes
 ) -> None:
     teller = Teller(FLY, COOK)
-    router = asking("reason", teller, shown=5)
+    router = asking("reason", teller)
     decisions = [
         router.route(SINGLE, data.pool, options=RouteOptions()),
         await router.aroute(SINGLE, data.pool),
@@ -297,9 +298,11 @@ async def test_a_model_decides_and_its_calls_are_told(
         evidence = decision.evidence
         assert isinstance(evidence, SetEvidence)
         assert evidence.decided_by == "reason" and evidence.reason == "As it was told."
-        assert len(evidence.shown) == 5 and evidence.shown[0] == COOK
+        assert len(evidence.shown) == len(data.pool) and evidence.shown[0] == COOK
     assert decisions[0].evidence == decisions[1].evidence
     assert router.asked == 2
+    few = asking("reason", Teller(COOK), shown=5).route(SINGLE, data.pool).evidence
+    assert isinstance(few, SetEvidence) and len(few.shown) == 5 and few.shown[0] == COOK
 
 
 async def test_without_a_model_there_is_one_clear_error(

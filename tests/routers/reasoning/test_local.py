@@ -115,6 +115,7 @@ def test_an_answer_ends_at_the_end_of_turn_or_the_last_id(backbone: Make, agents
 
         def __init__(self, inner: Any) -> None:
             self.inner, self.place = inner, 0
+            self.parameters = inner.parameters
 
         def __call__(self, **given: Any) -> Any:
             out = self.inner(**given)
