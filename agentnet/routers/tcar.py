@@ -187,7 +187,8 @@ class TcarRouter(Advised, LearnsScores):
         agents = np.setdiff1d(data.present, held)
         rows = np.flatnonzero(~data.val & np.isin(data.labels, agents))
         base = make_encoder(self.encoder)
-        assert isinstance(base, MiniLMEncoder)
+        if not isinstance(base, MiniLMEncoder):
+            raise InvalidInput(f"only the encoder minilm can be fine-tuned, not {self.encoder!r}.")
         self._tuned = tune_encoder(
             base,
             [data.texts[i] for i in rows],
@@ -384,7 +385,9 @@ class TcarRouter(Advised, LearnsScores):
         super()._restore(config, arrays)
         self._heads = ScoreHeads(arrays["heads_weight"], arrays["heads_bias"])
         learned = {k.removeprefix(_ENCODER): v for k, v in arrays.items() if k.startswith(_ENCODER)}
-        self._tuned = TunedEncoder(learned) if learned else None
+        self._tuned = None
+        if learned and isinstance(base := make_encoder(self.encoder), MiniLMEncoder):
+            self._tuned = TunedEncoder.of(base, learned)
         self._serving = None
         self.least = {name: float(value) for name, value in config["least"].items()}
         self._take(SetModel.restore(config["sets"], arrays))

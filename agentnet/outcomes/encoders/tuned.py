@@ -43,6 +43,11 @@ class TunedEncoder(MiniLMEncoder):
         self._merged: Mapping[str, torch.Tensor] | None = None
         self._merging = threading.Lock()
 
+    @classmethod
+    def of(cls, base: MiniLMEncoder, arrays: Mapping[str, NDArray[Any]]) -> TunedEncoder:
+        """Returns the encoder that ``base`` is with these weights: same folder, same token limit."""
+        return cls(arrays, folder=base._folder, max_tokens=base._max_tokens)
+
     @property
     def name(self) -> str:
         """``minilm+`` and a hash of the learned weights."""

@@ -18,7 +18,14 @@ from agentnet.routers.reasoning.model import Completion, RouterModel
 from agentnet.routers.reasoning.prompt import MOST_AGENTS, OUT_OF_SCOPE, Form, make_prompt, reply_schema
 from agentnet.routers.reasoning.reply import Reply, parse_reply
 
-__all__ = ["Consultation", "consult", "consult_many", "consult_many_sync", "consult_sync"]
+__all__ = [
+    "Consultation",
+    "consult",
+    "consult_many",
+    "consult_many_sync",
+    "consult_sync",
+    "failed_consultation",
+]
 
 T = TypeVar("T")
 MAX_TOKENS = 300
@@ -140,7 +147,7 @@ async def consult_many(
             try:
                 found[i] = await _consult(tasks[i], agents[i], model, how, calls)
             except AgentnetError as error:
-                found[i] = _failed(agents[i], model, calls, error)
+                found[i] = failed_consultation(agents[i], model, calls, error)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -237,9 +244,17 @@ def _spent(error: BackendError) -> Completion:
     return Completion(text="", prompt_tokens=tokens, completion_tokens=tokens, cost=cost)
 
 
-def _failed(
+def failed_consultation(
     agents: Sequence[Agent], model: RouterModel, calls: list[Completion], error: AgentnetError
 ) -> Consultation:
+    """Returns what stands for a consultation whose model call failed.
+
+    Args:
+        agents: Those that were shown.
+        model: Which was asked.
+        calls: Its answers before.
+        error: Why it failed.
+    """
     if isinstance(error, BackendError):
         calls = [*calls, _spent(error)]
     elif getattr(error, "sent", False):  # a deadline cut it off: nobody knows what it used

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.errors import RouterError
+from agentnet.errors import BackendError, RouterError
 from agentnet.graphs.agent import Agent
 from agentnet.graphs.live import LiveState, PartialRun
 from agentnet.graphs.pool import Pool
@@ -21,7 +21,7 @@ from agentnet.graphs.task_graph import TaskGraph
 from agentnet.routers.base import RouteOptions, Router
 from agentnet.routers.decision import Decision, Scores
 from agentnet.routers.gnn.plan import TrainingOptions
-from agentnet.routers.reasoning.consult import consult, consult_many_sync
+from agentnet.routers.reasoning.consult import consult, consult_many_sync, failed_consultation
 from agentnet.routers.reasoning.consultation import Consultation
 from agentnet.routers.reasoning.model import RouterModel
 from agentnet.routers.reasoning.narrow import narrow
@@ -165,7 +165,7 @@ class Advised(Router):
         options: RouteOptions | None = None,
         model: RouterModel | None = None,
     ) -> Decision:
-        """Decides for one task, awaiting the model; see `Router.aroute`."""
+        """Decides for one task, awaiting the model; where that fails for good, the fast decision stands."""
         start = time.perf_counter()
         task = Task.of(task)
         fast = super().route_batch
@@ -176,7 +176,10 @@ class Advised(Router):
                 raise RouterError(
                     f"the router {self.name!r} has no language model to ask; set its setting model."
                 )
-            found = await consult(task, shown, asked, most=self.max_agents)
+            try:
+                found = await consult(task, shown, asked, most=self.max_agents)
+            except BackendError as error:  # a limit, though, ends the run
+                found = failed_consultation(shown, asked, [], error)
             decision = self._advised(decision, found)
         decision.latency_s = time.perf_counter() - start
         return decision

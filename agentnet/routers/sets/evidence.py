@@ -25,7 +25,7 @@ class Member:
         agent: Its name.
         chance: Probability that it is one of the agents the task needs.
         known: Whether it has logged queries; else it is known by description and examples only.
-        like: Queries it is known for, the one nearest to the task first.
+        like: Queries it is known for: its most typical logged ones, else its examples.
         least: Its own threshold; None where it has none.
     """
 

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy, normalize
 
+from agentnet.graphs.agent import content_hash
 from agentnet.outcomes.encoders.bert import HIDDEN, LAYERS, States, embed, mean_pool, run_layers
 from agentnet.outcomes.encoders.minilm import MiniLMEncoder
 from agentnet.outcomes.encoders.tuned import TunedEncoder
@@ -111,9 +112,9 @@ def tune_encoder(
                 threads=None)  # fmt: skip
     train(
         tower, epoch=epoch, validate=None, plan=plan, seed=seed, device=place, options=options,
-        label="encoder", identity=f"{recipe} {len(texts)} {steps}",
+        label="encoder", identity=f"{recipe} {steps} {content_hash([*texts, *descriptions])}",
     )  # fmt: skip
-    return TunedEncoder(tower.learned(), device="cpu")
+    return TunedEncoder.of(base, tower.learned())
 
 
 class Tower(torch.nn.Module):
