@@ -33,7 +33,7 @@ from agentnet.routers.encoding import Vectors
 from agentnet.routers.gnn.plan import TrainingOptions
 from agentnet.routers.selection import exchange_rate, fill_cost, good_enough
 from agentnet.routers.sets.asking import Advised
-from agentnet.routers.sets.decide import Rules, Verdict, decide_all
+from agentnet.routers.sets.decide import Bounds, Verdict, decide_all
 from agentnet.routers.sets.evidence import set_evidence
 from agentnet.routers.sets.fitting import Aims, Labelled, fit_model, held_agents, labelled
 from agentnet.routers.sets.graph import star
@@ -316,7 +316,7 @@ class TcarRouter(Advised, LearnsScores):
             pool.names,
             np.asarray(scores.calibrated[rows], np.float32),
             self._sets.splitter,
-            Rules(most=self.max_agents, agent_cost=self.agent_cost, least={**self.least, **never}),
+            Bounds(most=self.max_agents, agent_cost=self.agent_cost, least={**self.least, **never}),
             score=lambda parts: view.chances(self._texts(parts)),
             costs=None if costs is None else costs[rows],
         )

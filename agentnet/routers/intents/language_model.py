@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -13,12 +12,11 @@ from numpy.typing import NDArray
 
 from agentnet.errors import InvalidInput, RouterLoadError
 from agentnet.outcomes.encoders.threads import torch_threads
-from agentnet.routers.intents.backbone import EMBEDDED, AdapterShape, Backbone, by_length
+from agentnet.routers.intents.adapted import ADAPTER, CONFIG, FORMAT, AdaptedModel, write_adapted
+from agentnet.routers.intents.backbone import EMBEDDED, Backbone, by_length
 from agentnet.routers.intents.base import FLOOR, State, TaskTypes, Weights
 from agentnet.routers.intents.head import softmax
 
-CONFIG, ADAPTER = "config.json", "adapter.safetensors"
-FORMAT = 1
 MAX_TOKENS = 64
 """Tokens of a text that are read."""
 _PREFIX = "types_lora."
@@ -83,34 +81,20 @@ class LanguageModelTypes(TaskTypes):
             raise InvalidInput("a prompt holds {text} once, with words behind it and no space at its end.")
         if max_tokens < 1 or temperature <= 0:
             raise InvalidInput(f"max_tokens ({max_tokens}) and temperature ({temperature}) must be above 0.")
-        self.base = base.name if isinstance(base, Backbone) else base
+        self._model = AdaptedModel(base, device=device)
+        self.base = self._model.base
         self.max_tokens = max_tokens
         self.temperature = float(temperature)
-        self._device, self._threads = device, threads
-        self._loaded = base if isinstance(base, Backbone) else None
-        self._adapter: tuple[AdapterShape, dict[str, NDArray[Any]]] | None = None
-        self._lock = threading.RLock()
+        self._threads = threads
 
     @property
     def tuned(self) -> bool:
         """Whether the model has adapters."""
-        return self._adapter is not None or (self._loaded is not None and self._loaded.shape is not None)
+        return self._model.tuned
 
     def backbone(self) -> Backbone:
-        """Returns the model, loaded and with its adapters.
-
-        Raises:
-            MissingDependency: a package of the extra ``sft`` or the model's weights are missing.
-        """
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = Backbone.load(self.base, device=self._device)
-            if self._adapter is not None:
-                shape, arrays = self._adapter
-                self._loaded.adapt(shape)
-                self._loaded.set_adapters(arrays)
-                self._adapter = None
-            return self._loaded
+        """Returns the model, loaded and with its adapters; see `AdaptedModel.backbone`."""
+        return self._model.backbone()
 
     def log_probabilities(self, texts: Sequence[str]) -> Weights:
         """Returns [n, T] log-probabilities of each label's first token, among all tokens.
@@ -124,7 +108,7 @@ class LanguageModelTypes(TaskTypes):
         result = np.zeros((len(texts), len(self.types)))
         labels = list(backbone.label_tokens(self.types))
         ids = backbone.prompts(texts, self.prompt, self.max_tokens)
-        with self._lock, torch_threads(self._threads), torch.inference_mode():
+        with self._model.lock, torch_threads(self._threads), torch.inference_mode():
             for rows in by_length([len(row) for row in ids], _BATCH):
                 batch = [ids[row] for row in rows]
                 last = backbone.last_hidden(
@@ -141,25 +125,15 @@ class LanguageModelTypes(TaskTypes):
     def state(self) -> State:
         """Returns JSON values and the adapters' arrays; the base model is named, not copied."""
         config, _ = super().state()
+        shape, arrays = self._model.state(_PREFIX)
         config |= {
             "base": self.base,
             "prompt": self.prompt,
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
-            "adapter": None,
+            "adapter": shape,
         }
-        shape, arrays = self._adapters()
-        if shape is not None:
-            config["adapter"] = {"blocks": shape.blocks, "rank": shape.rank, "alpha": shape.alpha}
-        return config, {_PREFIX + name: array for name, array in arrays.items()}
-
-    def _adapters(self) -> tuple[AdapterShape | None, dict[str, NDArray[Any]]]:
-        if self._adapter is not None:
-            return self._adapter
-        if self._loaded is None or self._loaded.shape is None:
-            return None, {}
-        found = self._loaded.adapters()
-        return self._loaded.shape, {name: p.detach().cpu().numpy().copy() for name, p in found.items()}
+        return config, arrays
 
     @classmethod
     def restore(
@@ -187,20 +161,12 @@ class LanguageModelTypes(TaskTypes):
             floor=config["floor"],
             device=device,
         )
-        if config["adapter"] is not None:
-            own = {k.removeprefix(_PREFIX): v for k, v in arrays.items() if k.startswith(_PREFIX)}
-            made._adapter = AdapterShape(**config["adapter"]), own
+        made._model.restore(config["adapter"], arrays, _PREFIX)
         return made
 
     def save(self, folder: str | Path) -> None:
         """Writes ``config.json`` and ``adapter.safetensors`` into a folder; an older pair is replaced."""
-        from safetensors.numpy import save_file
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        config, arrays = self.state()
-        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, folder / ADAPTER)
-        (folder / CONFIG).write_text(json.dumps({"format": FORMAT} | config, indent=2) + "\n", "utf-8")
+        write_adapted(folder, *self.state())
 
     @classmethod
     def load(cls, folder: str | Path, *, base: str | Backbone | None = None, device: str = "auto") -> Self:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.errors import InvalidInput, RouterLoadError
 from agentnet.graphs.task import Message
 from agentnet.outcomes.encoders.threads import torch_threads
-from agentnet.routers.intents.backbone import EMBEDDED, AdapterShape, Backbone
+from agentnet.routers.intents.adapted import ADAPTER, CONFIG, FORMAT, AdaptedModel, write_adapted
+from agentnet.routers.intents.backbone import EMBEDDED, Backbone
 from agentnet.routers.reasoning.constraint import Constraint
 from agentnet.routers.reasoning.generate import Decoding, Written, generate, merged
 from agentnet.routers.reasoning.model import Completion
 from agentnet.routers.reasoning.prompt import MOST_AGENTS, OUT_OF_SCOPE, Prompt
 
-CONFIG, ADAPTER = "config.json", "adapter.safetensors"
-FORMAT = 1
 KIND = "reasoning_model"
 _PREFIX = "router_lora."
 
@@ -58,12 +55,10 @@ class LocalModel:
         """
         if max_prompt < 1:
             raise InvalidInput(f"max_prompt must be at least 1; got {max_prompt}.")
-        self.base = base.name if isinstance(base, Backbone) else base
+        self._model = AdaptedModel(base, device=device)
+        self.base = self._model.base
         self.compact, self.max_prompt = compact, max_prompt
-        self._device, self.threads = device, threads
-        self._loaded = base if isinstance(base, Backbone) else None
-        self._adapter: tuple[AdapterShape, dict[str, NDArray[Any]]] | None = None
-        self._lock = threading.RLock()
+        self.threads = threads
 
     @property
     def name(self) -> str:
@@ -73,23 +68,11 @@ class LocalModel:
     @property
     def tuned(self) -> bool:
         """Whether the model has adapters."""
-        return self._adapter is not None or (self._loaded is not None and self._loaded.shape is not None)
+        return self._model.tuned
 
     def backbone(self) -> Backbone:
-        """Returns the model, loaded and with its adapters.
-
-        Raises:
-            MissingDependency: a package of the extra ``sft`` or the model's weights are missing.
-        """
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = Backbone.load(self.base, device=self._device)
-            if self._adapter is not None:
-                shape, arrays = self._adapter
-                self._loaded.adapt(shape)
-                self._loaded.set_adapters(arrays)
-                self._adapter = None
-            return self._loaded
+        """Returns the model, loaded and with its adapters; see `AdaptedModel.backbone`."""
+        return self._model.backbone()
 
     # -- asking ----------------------------------------------------------------------------------
     def encode(self, messages: Sequence[Message]) -> list[int]:
@@ -143,7 +126,7 @@ class LocalModel:
             held = [Constraint(backbone.tokenizer, tuple(p.ids), most=decoding.most) for p in prompts]
         ids = [self.encode(prompt.messages) for prompt in prompts]
         generator = torch.Generator().manual_seed(seed)
-        with self._lock, torch_threads(self.threads), merged(backbone):
+        with self._model.lock, torch_threads(self.threads), merged(backbone):
             return generate(backbone, ids, decoding, repeats=repeats, generator=generator, constraints=held)
 
     async def complete(
@@ -173,7 +156,7 @@ class LocalModel:
         self, messages: tuple[Message, ...], max_tokens: int, schema: Mapping[str, Any] | None
     ) -> Completion:
         start = time.perf_counter()
-        with self._lock:
+        with self._model.lock:
             backbone, ids = self.backbone(), self.encode(messages)
             most, held = MOST_AGENTS, None
             if schema is not None:
@@ -194,26 +177,15 @@ class LocalModel:
     # -- disk ------------------------------------------------------------------------------------
     def state(self) -> State:
         """Returns JSON values and the adapters' arrays; the base model is named, not copied."""
-        shape, arrays = self._adapters()
+        shape, arrays = self._model.state(_PREFIX)
         config = {
             "kind": KIND,
             "base": self.base,
             "compact": self.compact,
             "max_prompt": self.max_prompt,
-            "adapter": None
-            if shape is None
-            else {"blocks": shape.blocks, "rank": shape.rank, "alpha": shape.alpha},
+            "adapter": shape,
         }
-        return config, {_PREFIX + name: array for name, array in arrays.items()}
-
-    def _adapters(self) -> tuple[AdapterShape | None, dict[str, NDArray[Any]]]:
-        with self._lock:
-            if self._adapter is not None:
-                return self._adapter
-            if self._loaded is None or self._loaded.shape is None:
-                return None, {}
-            found = self._loaded.adapters()
-            return self._loaded.shape, {name: p.detach().cpu().numpy().copy() for name, p in found.items()}
+        return config, arrays
 
     @classmethod
     def restore(
@@ -247,22 +219,14 @@ class LocalModel:
                 device=device,
                 threads=threads,
             )
-            if config["adapter"] is not None:
-                own = {k.removeprefix(_PREFIX): v for k, v in arrays.items() if k.startswith(_PREFIX)}
-                made._adapter = AdapterShape(**config["adapter"]), own
+            made._model.restore(config["adapter"], arrays, _PREFIX)
         except (KeyError, TypeError) as error:
             raise RouterLoadError(f"the saved reasoning model lacks values ({error}).") from error
         return made
 
     def save(self, folder: str | Path) -> None:
         """Writes ``config.json`` and ``adapter.safetensors`` into a folder; an older pair is replaced."""
-        from safetensors.numpy import save_file
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        config, arrays = self.state()
-        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, folder / ADAPTER)
-        (folder / CONFIG).write_text(json.dumps({"format": FORMAT} | config, indent=2) + "\n", "utf-8")
+        write_adapted(folder, *self.state())
 
     @classmethod
     def load(

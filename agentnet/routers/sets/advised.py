@@ -46,19 +46,13 @@ def advised(
         for name in asked.agents
     )
     decided = asked.failed is None
-    told = replace(
-        evidence,
-        decided_by="reason" if decided else evidence.decided_by,
-        chosen=chosen if decided else evidence.chosen,
-        others=tuple(m for m in members.values() if m.agent not in asked.agents)
-        if decided
-        else evidence.others,
-        reason=asked.reason,
-        shown=asked.shown,
-        notes=tuple(notes),
-    )
-    agents = asked.agents if decided else fast.agents
-    made = graph(agents, chances) if decided and agents else None if decided else fast.graph
+    told = replace(evidence, reason=asked.reason, shown=asked.shown, notes=tuple(notes))
+    if decided:
+        others = tuple(m for m in members.values() if m.agent not in asked.agents)
+        told = replace(told, decided_by="reason", chosen=chosen, others=others)
+    made = fast.graph
+    if decided:
+        made = graph(asked.agents, chances) if asked.agents else None
     return Decision(
         graph=made,
         candidates=fast.candidates,

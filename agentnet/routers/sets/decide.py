@@ -57,7 +57,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Bounds:
     """What a choice has to keep to.
 
     Attributes:
@@ -76,7 +76,7 @@ def decide_all(
     names: Sequence[str],
     chances: NDArray[np.float32],
     splitter: Splitter,
-    rules: Rules,
+    rules: Bounds,
     *,
     score: ScoreTexts,
     costs: NDArray[np.float64] | None = None,
@@ -107,7 +107,7 @@ def _row(costs: NDArray[np.float64] | None, i: int) -> NDArray[np.float64] | Non
 
 
 def _single(
-    names: Sequence[str], chances: NDArray[np.float32], rules: Rules, costs: NDArray[np.float64] | None
+    names: Sequence[str], chances: NDArray[np.float32], rules: Bounds, costs: NDArray[np.float64] | None
 ) -> Verdict:
     """One request."""
     best = int(chances.argmax())
@@ -134,13 +134,15 @@ def _chosen(
     names: Sequence[str],
     chances: NDArray[np.float32],
     belief: Belief,
-    rules: Rules,
+    rules: Bounds,
     costs: NDArray[np.float64] | None,
     joined: float | None = None,
     parts: tuple[Part, ...] = (),
 ) -> Verdict:
     members = {name for group in belief.sets for name in group}
-    allowed = [name for name in members if belief.of(name) >= rules.least.get(name, 0.0)]
+    # Against the probability that the decision tells, which the belief's few sets need not add up to.
+    told = {name: float(chances[names.index(name)]) for name in members}
+    allowed = [name for name in members if told[name] >= rules.least.get(name, 0.0)]
     price = None
     if costs is not None:
         price = {name: float(cost) for name, cost in zip(names, costs, strict=True) if name in members}
@@ -155,7 +157,7 @@ def _joined(
     whole: NDArray[np.float32],
     cut: Cut,
     splitter: Splitter,
-    rules: Rules,
+    rules: Bounds,
     score: ScoreTexts,
     costs: NDArray[np.float64] | None,
 ) -> Verdict:

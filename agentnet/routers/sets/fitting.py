@@ -132,7 +132,6 @@ def fit_model(
     held: NDArray[np.intp],
     aims: Aims,
     seed: int,
-    say: Callable[[str, int, int], None] | None = None,
 ) -> tuple[SetModel, dict[str, Any], list[str]]:
     """Learns columns, rules, temperature, threshold and splitter.
 
@@ -142,7 +141,6 @@ def fit_model(
         held: Agents that the encoder has not seen; empty where it was not tuned.
         aims: Of the thresholds.
         seed: Of draws.
-        say: Told (what, done, total).
 
     Returns:
         The model, what was chosen, and notes.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agentnet.routers.encoding import Vectors
 from agentnet.routers.heads import fit_head
+from agentnet.routers.intents.head import log_loss
 
 STRENGTHS = (10.0, 30.0)
 """Inverse penalties that are tried on held-back rows."""
@@ -112,12 +113,6 @@ def chances(
     total = scaled.sum(1, keepdims=True)
     scaled /= total
     return scaled, (top + np.log(total))[:, 0]
-
-
-def log_loss(logits: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> float:
-    """Returns the mean of -log softmax(logits)[label]."""
-    picked = chances(logits)[0][np.arange(len(labels)), labels]
-    return -float(np.log(np.maximum(picked, 1e-12)).mean())
 
 
 def likeliest(chances: NDArray[np.floating[Any]], names: Sequence[str], count: int) -> list[int]:

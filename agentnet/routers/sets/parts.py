@@ -9,7 +9,7 @@ agents that came after training, and for any encoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ def best_cuts(texts: Sequence[str], whole: NDArray[np.float32], score: ScoreText
         if not table:
             found.append(None)
             continue
-        place = max(table, key=lambda at: (_sureness(table[at]), -at))
+        place = _surest(table)
         rest = texts[i].split()
         parts = (" ".join(rest[:place]), " ".join(rest[place:]))
         found.append(Cut(parts, table[place], _features(whole[i], table[place], len(rest))))
@@ -84,7 +84,7 @@ def _around(coarse: Sequence[int], table: dict[int, NDArray[np.float32]]) -> lis
     """Places between the best coarse one and its neighbours, nearest first."""
     if not table:
         return []
-    best = max(table, key=lambda at: (_sureness(table[at]), -at))
+    best = _surest(table)
     at = list(coarse).index(best)
     low = coarse[at - 1] if at else best
     high = coarse[at + 1] if at + 1 < len(coarse) else best
@@ -109,6 +109,11 @@ def _try(
     chances = score(unique)
     for number, (i, place) in enumerate(asked):
         tables[i][place] = chances[[where[halves[2 * number]], where[halves[2 * number + 1]]]]
+
+
+def _surest(table: Mapping[int, NDArray[np.float32]]) -> int:
+    """The place after which both parts are surest; of equals the first."""
+    return max(table, key=lambda at: (_sureness(table[at]), -at))
 
 
 def _sureness(chances: NDArray[np.float32]) -> float:

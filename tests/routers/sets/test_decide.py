@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentnet.routers.sets.choice import expected_reward
-from agentnet.routers.sets.decide import Rules, Verdict, decide_all
+from agentnet.routers.sets.decide import Bounds, Verdict, decide_all
 from agentnet.routers.sets.parts import Splitter, learn_splitter
 
 from .test_parts import seen
@@ -30,13 +30,13 @@ def splitter() -> Splitter:
 
 def decide(texts: list[str], splitter: Splitter, *, costs: Any = None, **rules: Any) -> list[Verdict]:
     score = Words()
-    how = Rules(**({"most": 3, "agent_cost": 0.15} | rules))
+    how = Bounds(**({"most": 3, "agent_cost": 0.15} | rules))
     return decide_all(texts, NAMES, score(texts), splitter, how, score=score, costs=costs)
 
 
 def decide_on(chances: list[float], **rules: Any) -> Verdict:
     """Decides on a single request with these probabilities."""
-    how = Rules(**({"most": 3, "agent_cost": 0.15} | rules))
+    how = Bounds(**({"most": 3, "agent_cost": 0.15} | rules))
     row = np.array([chances], np.float32)
     return decide_all(["x"], NAMES, row, Splitter(), how, score=Words())[0]
 
@@ -132,7 +132,7 @@ def test_unsure_is_what_the_set_lacks_and_expected_its_reward() -> None:
 
 def test_the_cheap_agent_is_taken_when_only_cost_counts() -> None:
     row = np.array([[0.6, 0.3, 0.08, 0.02]], np.float32)
-    rules = Rules(most=3, agent_cost=0.15)
+    rules = Bounds(most=3, agent_cost=0.15)
 
     def chosen(scale: float) -> tuple[str, ...]:
         costs = scale * np.array([[0.5, 0.3, 0.2, 0.0]])
@@ -152,7 +152,7 @@ def test_the_order_of_the_agents_does_not_matter(splitter: Splitter) -> None:
         [NAMES[i] for i in order],
         score(texts)[:, order],
         splitter,
-        Rules(most=3, agent_cost=0.15),
+        Bounds(most=3, agent_cost=0.15),
         score=lambda parts: score(parts)[:, order],
     )
     assert [v.chosen for v in turned] == [v.chosen for v in plain]
