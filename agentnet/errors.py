@@ -122,3 +122,15 @@ class SandboxUnavailable(SandboxError):
 
 class StoreError(AgentnetError):
     """The trace store cannot be opened, migrated, written or read."""
+
+
+class RegistryError(AgentnetError):
+    """A registry of routers cannot be read or changed, or has no such version."""
+
+
+class RegistryConflict(RegistryError):
+    """Somebody else changed what serves at the same time: read the registry again and decide anew."""
+
+
+class NotEnoughEvidence(AgentnetError):
+    """A log cannot answer what is asked of it; the message says why and what would."""

@@ -18,13 +18,15 @@ FLOORS = {
     "outcomes": 2,
     "routers": 3,
     "traces": 3,
-    "runtime": 4,
-    "learning": 5,
-    "cards": 5,
-    "testing": 6,
-    "bench": 6,
-    "demo": 7,
-    "cli": 8,
+    "registry": 4,
+    "runtime": 5,
+    "learning": 6,
+    "cards": 6,
+    "testing": 7,
+    "bench": 7,
+    "releases": 8,
+    "demo": 8,
+    "cli": 9,
 }
 HEAVY = ("torch", "torch_geometric", "litellm", "langgraph", "langchain_core", "sqlalchemy", "alembic")
 

@@ -238,6 +238,16 @@ class Router(ABC):
         """Returns the tasks' encodings: ``vectors`` where given; routers with an encoder make them."""
         return vectors
 
+    def chances(
+        self, tasks: Sequence[Task], pool: Pool, scores: Scores, options: RouteOptions
+    ) -> NDArray[np.float64] | None:
+        """Returns [n, A] the probability with which each agent alone is chosen; None where nothing is drawn.
+
+        For routers that draw their choice: with it they can be judged on the logs of another router
+        (`agentnet.routers.policy.policy_of`).
+        """
+        return None
+
     def route(
         self,
         task: Task | str,

@@ -51,6 +51,12 @@ class RandomRouter(ConstantRouter):
             drawn = np.array([self._hash(task) % len(pool) for task in tasks], np.intp)
         return order[drawn], 1 / len(pool)
 
+    def chances(
+        self, tasks: Sequence[Task], pool: Pool, scores: Scores, options: RouteOptions
+    ) -> NDArray[np.float64]:
+        """Returns [n, A] 1/A; see `Router.chances`."""
+        return np.full((len(tasks), len(pool)), 1 / len(pool))
+
     def _hash(self, task: Task) -> int:
         digest = hashlib.blake2b(task.text.encode(), digest_size=8, key=str(self._seed).encode())
         return int.from_bytes(digest.digest(), "big")
