@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from agentnet.cli.options import CostWeight, Data, Seed, command_line, console, with_cache, with_model
+from agentnet.errors import InvalidInput
 
 
 def evaluate(
@@ -25,6 +26,19 @@ def evaluate(
         str | None, typer.Option("--fallback", help="Agent that answers when the router abstains.")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
+    off_policy: Annotated[
+        bool,
+        typer.Option(
+            "--off-policy",
+            help="The data are traces of another router: estimate what this one would have scored.",
+        ),
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against", help="With --off-policy: a router to compare with; default: the log's own."
+        ),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Score a trained router on recorded outcomes: quality, cost, collapse, calibration, latency.
@@ -32,7 +46,13 @@ def evaluate(
     The router sees text, context and history only; the rest of the pack is the scorer's.
 
     Example: agentnet evaluate routers/knn --data data/ulab9 --json knn.json
+    Example: agentnet evaluate routers/knn --data sqlite:///agentnet.db --off-policy
     """
+    if off_policy:
+        _off_policy(folder, data, split, cost_weight, against, json_file)
+        return
+    if against is not None:
+        raise InvalidInput("--against goes with --off-policy; evaluate the other router by itself.")
     from agentnet.bench.evaluate import evaluate as run
     from agentnet.bench.files import write_json
     from agentnet.outcomes.packs import load_agents, load_outcomes
@@ -60,6 +80,49 @@ def evaluate(
     if json_file:
         write_json(json_file, report)
     _show(report)
+
+
+def _off_policy(
+    folder: Path,
+    data: str,
+    split: str,
+    cost_weight: float | None,
+    against: Path | None,
+    json_file: Path | None,
+) -> None:
+    """Estimates from the traces of other routers what this one would have scored."""
+    from agentnet.bench.files import write_json
+    from agentnet.bench.offpolicy import compare_policies
+    from agentnet.outcomes.table import SPLITS
+    from agentnet.routers.policy import policy_of
+    from agentnet.routers.registry import load_router
+    from agentnet.traces.choices import read_choices
+
+    if split not in (*SPLITS, "all"):
+        raise InvalidInput(f"no split {split!r}; there are {', '.join(SPLITS)} and all.")
+    router = load_router(folder)
+    other = load_router(against) if against is not None else None
+    found = []
+    with console(err=True).status(f"judging {router.name} on {data}"):
+        log, seen = read_choices(data)
+        log = log if split == "all" else log.split(split)
+        tasks = log.queries.tasks()
+        for one in (router, other) if other is not None else (router,):
+            with_cache(one)
+            dial = one if cost_weight is None else one.with_options(cost_weight=cost_weight)
+            found.append(policy_of(dial, tasks, one.training_pool))
+        compared = compare_policies(log, *found, vectors=router.encode(tasks))
+        cost = compare_policies(log, *found, metric="cost", vectors=router.encode(tasks))
+    report = {
+        "schema_version": 1, "router": router.name, "router_version": router.version, "split": split,
+        "command": command_line(), "log": log.describe(), "seen": seen.to_dict(),
+        "score": compared.to_dict(), "cost_usd": cost.to_dict(),
+    }  # fmt: skip
+    if json_file:
+        write_json(json_file, report)
+    typer.echo(f"{router.name} {router.version} on {len(log):,} {split} decisions of {seen.decisions:,}:")
+    for line in (*compared.new.lines(), *compared.lines(), *cost.lines()):
+        typer.echo(line)
 
 
 def _show(report: dict[str, Any]) -> None:

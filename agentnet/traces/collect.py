@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
-from sqlalchemy import Connection, Engine, Text, cast, func, select
+from sqlalchemy import Connection, Engine, Text, cast, select
 
 from agentnet.errors import DataError
 from agentnet.graphs.agent import Agent
 from agentnet.graphs.live import Step
 from agentnet.graphs.pool import Pool
-from agentnet.graphs.task import Message
 from agentnet.graphs.task_graph import TaskGraph
-from agentnet.outcomes.schema import METRICS
-from agentnet.outcomes.splits import hash_split
-from agentnet.outcomes.table import SPLITS, LoggedRun, Outcomes, Queries
+from agentnet.outcomes.table import LoggedRun, Outcomes, Queries
 from agentnet.traces.cells import Cells
 from agentnet.traces.models import RUN_ITSELF, DecisionRow, OutcomeRow, PoolRow, RunRow, StepRow
+from agentnet.traces.queries import one_kind, queries_of
 from agentnet.traces.reader import RunFilter
 from agentnet.traces.records import step_of
 
 LOGGED_GRAPH = "logged_graph"
 """Tag of a run that is kept for its graph only: its cells were imported beside it."""
-
-_KINDS = ("live", "replayed", "simulated")
-
 
 Judged = dict[str, tuple[float, float, float]]
 """By judge: when, score and weight of its latest judgement."""
@@ -86,18 +80,10 @@ def collect(engine: Engine, where: RunFilter, source: str, *, logged: bool) -> O
         DataError: there are none, or their texts were not captured.
     """
     with engine.connect().execution_options(yield_per=2000) as connection:
-        if where.kind is None:
-            where = _one_kind(connection, where)
+        where = one_kind(connection, where)
         reading = _Reading(connection, where)
         reading.read(logged=logged)
     return reading.outcomes(f"{source} ({where.kind})", logged=logged)
-
-
-def _one_kind(connection: Connection, where: RunFilter) -> RunFilter:
-    query = where.apply(select(RunRow.kind, func.count()).group_by(RunRow.kind))
-    found = {row[0] for row in connection.execute(query)}
-    kind = next((kind for kind in (*_KINDS, *sorted(found)) if kind in found), "live")
-    return replace(where, kind=kind)
 
 
 class _Reading:
@@ -238,7 +224,7 @@ class _Reading:
 
     # ------------------------------------------------------------------------------------------
     def outcomes(self, source: str, *, logged: bool) -> Outcomes:
-        queries = self._make_queries()
+        queries = queries_of(self._rows, list(self._queries))
         if not self._agents:
             raise DataError("the trace store names no agents: its runs have neither pools nor steps.")
         pool = Pool(self._agents)
@@ -250,22 +236,6 @@ class _Reading:
 
     def _has_cells(self) -> bool:
         return any(run.ran for run in self._runs.values() if not run.alone)
-
-    def _make_queries(self) -> Queries:
-        rows, ids = self._rows, list(self._queries)
-        texts = tuple(row.task_text for row in rows)
-        hashed = hash_split(texts)
-        split = [row.split if row.split in SPLITS else side for row, side in zip(rows, hashed, strict=True)]
-        return Queries(
-            query_id=np.array(ids, np.str_),
-            text=texts,
-            split=np.array(split, np.str_),
-            context=tuple(row.task_context for row in rows),
-            history=tuple(_turns(row.task_history) for row in rows),
-            task=tuple(row.task_label or "" for row in rows),
-            gold=tuple(row.gold for row in rows),
-            metric=tuple(row.metric if row.metric in METRICS else "" for row in rows),
-        )
 
     def _logged_runs(self, queries: Queries) -> Iterator[LoggedRun]:
         for run in self._runs.values():
@@ -306,7 +276,3 @@ def _by_agent(text: str) -> dict[str, float]:
         return {}
     found = {agent: score.get("propensity") for agent, score in json.loads(text).items()}
     return {agent: float(value) for agent, value in found.items() if value is not None}
-
-
-def _turns(history: list[dict[str, Any]]) -> tuple[Message, ...]:
-    return tuple(Message(turn["role"], turn["content"]) for turn in history)

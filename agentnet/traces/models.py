@@ -243,3 +243,54 @@ class AppliedKeyRow(Base):
     version: Mapped[int]
     """The state's version that it went into."""
     applied_at: Mapped[float]
+
+
+class RegistryVersionRow(Base):
+    """A router that a registry keeps."""
+
+    __tablename__ = "registry_versions"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    router: Mapped[str]
+    created_at: Mapped[float]
+    parent: Mapped[str | None]
+    data: Mapped[str]
+    metrics: Mapped[dict[str, Any]]
+    note: Mapped[str] = mapped_column(Text)
+    content: Mapped[str]
+    """Hash of all that decides how it serves."""
+
+
+class RegistryFileRow(Base):
+    """A piece of a file of a kept router's folder."""
+
+    __tablename__ = "registry_files"
+    version: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    part: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class RegistryStateRow(Base):
+    """What serves; one row."""
+
+    __tablename__ = "registry_states"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    revision: Mapped[int]
+    book: Mapped[dict[str, Any]]
+    """What serves, what watches, and what served before."""
+
+
+class RegistryChangeRow(Base):
+    """One change of what serves, or a rejection."""
+
+    __tablename__ = "registry_changes"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    revision: Mapped[int]
+    action: Mapped[str]
+    version: Mapped[str]
+    before: Mapped[str | None]
+    at: Mapped[float]
+    reason: Mapped[str] = mapped_column(Text)
+    by: Mapped[str]
+    share: Mapped[float]
+    ended: Mapped[bool]

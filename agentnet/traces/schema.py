@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from agentnet.errors import StoreError
 
-HEAD = "0003"
+HEAD = "0004"
 """The schema version that this code reads and writes."""
 
 VERSION_TABLE = "agentnet_schema"
