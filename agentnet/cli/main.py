@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from agentnet import __version__
-from agentnet.cli import agents, bench, evaluate, inspect, learn, run, traces
+from agentnet.cli import agents, bench, drift, evaluate, inspect, learn, registry, release, run, traces
 from agentnet.errors import AgentnetError, InvalidInput, RouterLoadError, UnknownRouter
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("train")(learn.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("learn")(release.learn)
+app.command("drift")(drift.drift)
 app.command("route")(learn.route)
 app.command("doctor")(inspect.doctor)
 app.command("demo")(run.demo)
@@ -30,6 +32,7 @@ app.command("convert")(traces.convert)
 app.add_typer(inspect.app, name="routers")
 app.add_typer(agents.app, name="agents")
 app.add_typer(bench.app, name="bench")
+app.add_typer(registry.app, name="registry")
 app.add_typer(traces.app, name="traces")
 
 BAD_INPUT = (InvalidInput, UnknownRouter, RouterLoadError)

@@ -1,4 +1,4 @@
-"""`Registry`: the contract of every place that keeps routers by version; `open_registry` finds the right one."""
+"""`Registry`: the contract of what keeps routers by version; `open_registry` finds the right one."""
 
 from __future__ import annotations
 

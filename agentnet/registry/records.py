@@ -71,6 +71,8 @@ class Change:
         at: Seconds since the epoch.
         reason: Why, for people.
         by: ``HOST:PID`` of the process.
+        share: Of a canary that begins: its share of the tasks.
+        ended: Whether a shadow or a canary ended with it, rather than began.
     """
 
     revision: int
@@ -80,3 +82,5 @@ class Change:
     at: float
     reason: str = ""
     by: str = ""
+    share: float = 0.0
+    ended: bool = False

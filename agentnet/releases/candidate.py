@@ -25,10 +25,11 @@ class Candidate:
     """A router just trained."""
 
     router: Router
-    report: FitReport
+    report: FitReport | None
+    """None: it was there already."""
     data: str
     """Fingerprint of the log it was trained on."""
-    seconds: float
+    seconds: float = 0.0
 
 
 def parts(log: ChoiceLog) -> tuple[ChoiceLog, ChoiceLog]:

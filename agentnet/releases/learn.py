@@ -19,10 +19,12 @@ from agentnet.outcomes.encoders import Encoder
 from agentnet.outcomes.table import Outcomes
 from agentnet.registry.base import Registry
 from agentnet.registry.records import Serving
+from agentnet.releases.arms import with_arms
 from agentnet.releases.candidate import Candidate, parts, train_candidate
 from agentnet.releases.evidence import Pairs, decide_on, held_out_pairs, paired_facts
 from agentnet.releases.gates import Facts, Gates, Verdict, judge
 from agentnet.releases.logged import logged_facts
+from agentnet.releases.paired import read_pairs
 from agentnet.routers.base import Router
 from agentnet.traces.choices import MOST, Seen, newest_pool, read_choices
 from agentnet.traces.store import TraceStore
@@ -48,6 +50,7 @@ class Plan:
         canary_share: Share of the tasks that a candidate which passes all gates acts on first; None lets it
             serve at once.
         note: Written to the version.
+        candidate: Id of a version to judge anew, such as a shadow that has been watched, instead of training.
     """
 
     router: str | None = None
@@ -60,6 +63,7 @@ class Plan:
     dry_run: bool = False
     canary_share: float | None = None
     note: str = ""
+    candidate: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -165,7 +169,7 @@ def learn(
         plan: How to learn.
         encoder: Returns the encoder that a router is to use, for example one with a cache; None its own.
         held_out: A pack with outcomes of all agents; only its split ``test`` is looked at.
-        pairs: Tasks on which both routers' choices were run and scored.
+        pairs: Tasks on which both routers' choices were run and scored; None takes those in the store.
         say: Is told what is being done.
 
     Raises:
@@ -179,35 +183,58 @@ def learn(
     clock.start("read", "reading traces")
     log, seen = read_choices(store, most=plan.most, seed=plan.seed, **plan.where)
     pool = newest_pool(store) or log.pool
+    log, unmixed = with_arms(log, seen.tags, registry, pool)
     learnable, held = parts(log)
-    kind, settings = _kind(plan, serving)
-    clock.start("fit", f"fitting {kind} on {len(learnable):,} of {seen.decisions:,} decisions")
-    candidate = train_candidate(
-        learnable, pool, router=kind, settings=settings, seed=plan.seed, device=plan.device,
-        encoder=encoder,
-    )  # fmt: skip
+    candidate = _candidate(plan, registry, serving, learnable, pool, encoder, clock)
     clock.start("judge", f"judging it on {len(held):,} held-out decisions")
     if serving is not None and (own := encoder(serving)) is not None:
         serving.use_encoder(own)
+    if pairs is None and state.serving is not None:
+        pairs = read_pairs(store, old=state.serving, new=candidate.router.version)
     facts = _facts(held, pool, candidate.router, serving, plan.gates, held_out, pairs)
     verdict = judge(plan.gates, facts)
     clock.stop()
+    report = candidate.report
     release = Release(
         version=candidate.router.version,
-        router=kind,
+        router=candidate.router.name,
         serving=state.serving,
         verdict=verdict,
         done="dry run",
         facts=facts,
         seen=seen,
         used=(len(learnable), len(held)),
-        chosen=candidate.report.chosen,
-        notes=candidate.report.notes,
+        chosen=report.chosen if report is not None else {},
+        notes=(*(report.notes if report is not None else ()), *unmixed),
         seconds=clock.seconds,
         state=state,
         candidate=(candidate, learnable, held),
     )
     return release if plan.dry_run else act(release, registry, plan)
+
+
+def _candidate(
+    plan: Plan,
+    registry: Registry,
+    serving: Router | None,
+    learnable: ChoiceLog,
+    pool: Pool,
+    encoder: Callable[[Router], Encoder | None],
+    clock: _Clock,
+) -> Candidate:
+    """A router just trained, or the version that is to be judged again."""
+    if plan.candidate is not None:
+        version = registry.version(plan.candidate)
+        router = registry.load(version.id)
+        if (own := encoder(router)) is not None:
+            router.use_encoder(own)
+        return Candidate(router=router, report=None, data=version.data)
+    kind, settings = _kind(plan, serving)
+    clock.start("fit", f"fitting {kind} on {len(learnable):,} decisions")
+    return train_candidate(
+        learnable, pool, router=kind, settings=settings, seed=plan.seed, device=plan.device,
+        encoder=encoder,
+    )  # fmt: skip
 
 
 def _kind(plan: Plan, serving: Router | None) -> tuple[str, Mapping[str, Any]]:

@@ -190,7 +190,7 @@ def write_report(results: Row, path: Path) -> None:
 
 def _picture(rows: Sequence[Row], evidence: str) -> str:
     series = []
-    for action in ("promote", "shadow", "reject"):
+    for action in ("promote", "reject", "shadow"):  # blue, red, green
         points = [
             (row["true_gain"], row["detectable"])
             for row in rows

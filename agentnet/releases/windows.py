@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agentnet.errors import DataError
 from agentnet.outcomes.choices import ChoiceLog
 from agentnet.outcomes.encoders import task_text
+from agentnet.outcomes.table import Queries
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -94,6 +95,24 @@ class Window:
             "first": float(self.at.min()) if len(self.at) else None,
             "last": float(self.at.max()) if len(self.at) else None,
         }
+
+
+def joined(first: ChoiceLog, second: ChoiceLog) -> ChoiceLog:
+    """Puts the two parts of a divided log together again; plans and pool are those of both."""
+    queries = Queries(
+        query_id=np.concatenate((first.queries.query_id, second.queries.query_id)),
+        split=np.concatenate((first.queries.split, second.queries.split)),
+        text=first.queries.text + second.queries.text,
+        context=first.queries.context + second.queries.context,
+        history=first.queries.history + second.queries.history,
+        task=first.queries.task + second.queries.task,
+    )
+    columns = {
+        name: np.concatenate((getattr(first, name), getattr(second, name)))
+        for name in ("plan", "propensity", "score", "cost", "weight", "at")
+    }
+    query = np.concatenate((first.query, second.query + len(first.queries)))
+    return replace(first, queries=queries, query=query, **columns)
 
 
 def split_log(log: ChoiceLog, *, recent: float = RECENT) -> tuple[Window, Window]:

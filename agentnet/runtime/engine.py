@@ -17,6 +17,7 @@ from agentnet.graphs.live import LiveState, PartialRun
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import TaskGraph
+from agentnet.registry.follow import Follower, Release
 from agentnet.routers.base import RouteOptions, Router
 from agentnet.routers.decision import Decision, NoteEvidence
 from agentnet.runtime.aggregate import AggregationFunction
@@ -27,6 +28,7 @@ from agentnet.runtime.compile import Compiled, compile_graph
 from agentnet.runtime.consult import ClientModel, charge, settled, wanted_backend
 from agentnet.runtime.limits import Ledger, LimitedClient
 from agentnet.runtime.live import LiveTracker
+from agentnet.runtime.released import Acting, Shadows
 from agentnet.runtime.result import Observer, RunResult
 from agentnet.runtime.strategies import Strategy
 
@@ -61,7 +63,9 @@ class Engine:
     ) -> None:
         self._client = client
         self.tracker = client if isinstance(client, LiveTracker) else LiveTracker(client)
-        self.router = router
+        self.release = Release(serving=router)
+        self.follower: Follower | None = None
+        self.shadows = Shadows()
         self.route_options = route_options
         self.ledger = ledger
         self.strategies = strategies
@@ -75,8 +79,23 @@ class Engine:
         self._by_identity: dict[int, _Entry] = {}
         self._packed: dict[int, tuple[TaskGraph, Mapping[str, Any]]] = {}
         self._lock = threading.Lock()
-        self._thread: ThreadPoolExecutor | None = None
+        self._threads: dict[str, ThreadPoolExecutor] = {}
         self._definitions: tuple[Pool, tuple[Mapping[str, Any], ...]] | None = None
+
+    @property
+    def router(self) -> Router | None:
+        """The router that serves; the reference to the release is all that is swapped."""
+        return self.release.serving
+
+    def take(self, release: Release) -> None:
+        """Lets other routers serve, from the next run on."""
+        self.release = release
+
+    def acting(self, task: Task, run_id: str, tags: Mapping[str, Any], *, resumed: bool) -> Acting:
+        """Returns who decides for a run, whatever is promoted while it is under way."""
+        if self.follower is not None:
+            self.follower.awake()
+        return Acting.of(self, self.release, task, run_id, tags, resumed=resumed)
 
     def live(self) -> LiveState:
         """Returns the backends' states now."""
@@ -108,6 +127,18 @@ class Engine:
                 self._by_identity = {id(e.graph): e for e in self._by_content.values()}
         return entry.compiled
 
+    def standalone(self, graph: TaskGraph, pool: Pool, **settings: Any) -> Compiled:
+        """Returns the compiled graph for a program of the caller's own, under the runtime's limits."""
+        return compile_graph(
+            graph,
+            pool,
+            self.client(self.ledger),
+            aggregations=self.aggregations,
+            strategies=self.strategies,
+            sandbox=self.sandbox,
+            **settings,
+        )
+
     def packed(self, graph: TaskGraph) -> Mapping[str, Any]:
         """Returns the graph's JSON values, made once per graph, for the trace."""
         known = self._packed.get(id(graph))
@@ -131,36 +162,40 @@ class Engine:
 
     async def route(
         self,
+        router: Router,
         task: Task,
         pool: Pool,
         seen: PartialRun | None,
         *,
         ledger: Ledger | None = None,
         used: Tally | None = None,
+        role: str = "serving",
     ) -> Decision:
-        """Asks the router: in a thread of its own, or on the event loop where it asks a model.
+        """Asks a router: in a thread of its role's own, or on the event loop where it asks a model.
 
         One thread for all runs: routers that sample are then asked one at a time, as their random
         generators need it. Routers that ask a model wait for it most of the time, each run for itself.
 
         Args:
+            router: Who is asked.
             task: What is asked.
             pool: The run's agents.
             seen: What a growing graph has produced so far.
             ledger: What the decision's cost is charged to; model calls are as they are made.
             used: Adds these calls up as they end; they are told in the decision as well.
+            role: ``"serving"`` or ``"canary"``: a canary that is slow must not hold up the others.
 
         Raises:
             RouterError: the router cannot decide, or has a defect.
             BackendError: the router's model failed for good.
             LimitExceeded: a limit left no room for a call of the router's model.
         """
-        router = self.router
-        assert router is not None
         if router.asks_model:
             return await self._consult(router, task, pool, seen, ledger, used)
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="agentnet-router")
+        thread = self._threads.get(role)
+        if thread is None:
+            made = ThreadPoolExecutor(1, thread_name_prefix=f"agentnet-router-{role}")
+            thread = self._threads.setdefault(role, made)
 
         def decide() -> Decision:
             try:
@@ -173,7 +208,7 @@ class Engine:
                 # Not chained: what others raise may hold secrets, and a future refuses StopIteration.
                 raise RouterError(f"the router {router.name!r} failed: {told(failure)}") from None
 
-        decision = await asyncio.get_running_loop().run_in_executor(self._thread, decide)
+        decision = await asyncio.get_running_loop().run_in_executor(thread, decide)
         if ledger is not None:
             charge(ledger, decision.router_cost)
         return decision
@@ -219,10 +254,12 @@ class Engine:
         return known[1]
 
     def close(self) -> None:
-        """Ends the router's thread."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=False)
-            self._thread = None
+        """Ends the threads of routers, follower and shadow, after what the shadow has still to say."""
+        if self.follower is not None:
+            self.follower.close()
+        self.shadows.close()
+        while self._threads:
+            self._threads.popitem()[1].shutdown(wait=False)
 
 
 def _same_agents(entry: _Entry, pool: Pool) -> bool:

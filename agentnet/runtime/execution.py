@@ -24,6 +24,7 @@ from agentnet.runtime.events import Event, Routed
 from agentnet.runtime.limits import Ledger
 from agentnet.runtime.nodes import LIMIT_PREFIX
 from agentnet.runtime.recording import Recorder
+from agentnet.runtime.released import Acting
 from agentnet.runtime.result import RunResult, Status, usage
 from agentnet.runtime.scope import Scope, StepDetail
 
@@ -60,8 +61,16 @@ class Execution:
     _open: tuple[TaskGraph, int] | None = None
     """The graph that is running and how many steps there were before it."""
     _ledger: Ledger | None = None
+    _acting: Acting | None = None
+    """Who decides for this run, from its start to its end."""
     _undecided: Tally | None = None
     """What the router's model calls of the turn used, until a decision tells it."""
+
+    def take_up(self, result: RunResult) -> None:
+        """Goes on from where an interrupted run stood."""
+        self.decisions, self.steps = list(result.decisions), list(result.steps)
+        self.answer, self.abstained = result.answer, result.abstained
+        self.turn = sum(decision.router != "fallback" for decision in result.decisions) - 1
 
     async def run(self, resume: Command[Any] | None = None) -> RunResult:
         """Runs to the end, or until an interrupt.
@@ -74,6 +83,10 @@ class Execution:
             RouterError: the router cannot decide.
         """
         self._clock = time.perf_counter()
+        acting = self.engine.acting(self.task, self.run_id, self.tags, resumed=bool(self.decisions))
+        self._acting = acting
+        if self.graph is None:
+            self.tags = acting.tags
         self._ledger = self.engine.ledger
         if self.limits is not None:
             self._ledger = Ledger(self.limits, parent=self.engine.ledger)
@@ -123,7 +136,7 @@ class Execution:
     async def _decide(self) -> TaskGraph | None:
         """Returns the graph to run next; None ends the run."""
         try:
-            decision = await self._next_decision()
+            decision, role = await self._next_decision()
         except LimitExceeded as limit:
             self.status, self.limit, self.error = "limit", limit.kind, str(limit)
             return None
@@ -131,7 +144,7 @@ class Execution:
             # As for an agent's model, so for the router's: told in the result, not raised.
             self.status, self.error = "error", f"the router's model failed: {told(failure)}"
             return None
-        self._note(decision)
+        self._note(decision, role)
         if decision.graph is not None:
             return decision.graph
         self.abstained = True
@@ -151,27 +164,30 @@ class Execution:
         )
         return None
 
-    def _note(self, decision: Decision) -> None:
+    def _note(self, decision: Decision, role: str = "serving") -> None:
         self.decisions.append(decision)
         if self.recorder.records:
             graph = self.engine.packed(decision.graph) if decision.graph is not None else None
-            self.recorder.decision(decision, self.turn, graph)
+            self.recorder.decision(decision, self.turn, graph, role=role)
         if self.emit is not None:
             self.emit(Routed(turn=self.turn, decision=decision))
 
-    async def _next_decision(self) -> Decision:
-        if self.graph is not None and (self.turn == 0 or self.engine.router is None):
-            return given(self.graph)
-        if self.engine.router is None:
+    async def _next_decision(self) -> tuple[Decision, str]:
+        """Returns the decision and the role of who made it."""
+        acting = self._acting
+        assert acting is not None
+        if self.graph is not None and (self.turn == 0 or acting.router is None):
+            return given(self.graph), "serving"
+        if acting.router is None:
             raise InvalidInput("give the runtime a router, or this run a graph.")
         seen = None
         if self.turn:
             cost = usage(self.steps, self.decisions).cost
             seen = PartialRun(tuple(self.steps), self.turn, cost, self.answer)
         self._undecided = used = Tally()
-        decision = await self.engine.route(self.task, self.pool, seen, ledger=self._ledger, used=used)
+        decided = await acting.decide(self.task, self.pool, seen, ledger=self._ledger, used=used)
         self._undecided = None
-        return decision
+        return decided
 
     async def _run_graph(self, graph: TaskGraph, resume: Command[Any] | None) -> None:
         compiled = self.engine.compiled(graph, self.pool)
@@ -259,6 +275,8 @@ class Execution:
         self.recorder.end(result)
         if self.recorder.error is not None:
             result = replace(result, trace_error=self.recorder.error)
+        if self._acting is not None:
+            self._acting.watched(self.recorder, self.task, self.pool)
         if result.status != "interrupted":
             self.engine.ended(result)
         return result

@@ -88,33 +88,44 @@ class Recorder:
         )
         self._write(self._start)
 
-    def decision(self, decision: Decision, turn: int, graph: Mapping[str, Any] | None) -> None:
-        """Records a decision; ``graph`` is its graph as JSON values."""
-        if self._store is None:
-            return
+    def decision(
+        self, decision: Decision, turn: int, graph: Mapping[str, Any] | None, *, role: str = "serving"
+    ) -> None:
+        """Records a decision; ``graph`` is its graph as JSON values, ``role`` who made it."""
+        if self._store is not None:
+            self._write(self._record(decision, turn, graph, role))
+
+    def shadow(self, decision: Decision) -> None:
+        """Records what a shadow would have done; raises where the store fails, for the run hears nothing."""
+        if self._store is not None:
+            graph = decision.graph.to_dict() if decision.graph is not None else None
+            self._store.write(self._record(decision, 0, graph, "shadow"))
+
+    def _record(
+        self, decision: Decision, turn: int, graph: Mapping[str, Any] | None, role: str
+    ) -> DecisionRecord:
         try:
             evidence = plain(decision.evidence.to_dict())
         except Exception as failure:
             evidence = {"error": f"the evidence could not be read: {told(failure)}"}
-        self._write(
-            DecisionRecord(
-                run_id=self._run_id,
-                turn=turn,
-                router=decision.router,
-                router_version=decision.version,
-                abstained=decision.abstained,
-                graph=graph,
-                candidates=tuple(decision.candidates),
-                scores={
-                    name: {"raw": plain(s.raw), "calibrated": plain(s.calibrated), "cost": plain(s.cost)}
-                    for name, s in decision.scores.items()
-                },
-                calibration_id=decision.calibration_id,
-                propensity=decision.propensity,
-                evidence=evidence,
-                latency_s=decision.latency_s,
-                router_cost_usd=decision.router_cost,
-            )
+        return DecisionRecord(
+            run_id=self._run_id,
+            turn=turn,
+            router=decision.router,
+            router_version=decision.version,
+            abstained=decision.abstained,
+            graph=graph,
+            candidates=tuple(decision.candidates),
+            scores={
+                name: {"raw": plain(s.raw), "calibrated": plain(s.calibrated), "cost": plain(s.cost)}
+                for name, s in decision.scores.items()
+            },
+            calibration_id=decision.calibration_id,
+            propensity=decision.propensity,
+            evidence=evidence,
+            latency_s=decision.latency_s,
+            router_cost_usd=decision.router_cost,
+            role=role,
         )
 
     def step(self, step: Step, detail: StepDetail, turn: int) -> None:

@@ -34,12 +34,13 @@ class Trace(Protocol):
 def result_of(trace: Trace, task: Task) -> RunResult:
     """Returns the result of a recorded run; answers are empty where content was not captured."""
     run = trace.run
+    acting = [item for item in trace.decisions if item.role != "shadow"]
     return RunResult(
         run_id=run.run_id,
         task=task,
         status=cast(Status, run.status),
         answer=run.answer or "",
-        decisions=tuple(_decision(item) for item in trace.decisions if item.role == "serving"),
+        decisions=tuple(_decision(item) for item in acting),
         steps=tuple(step_of(item) for item in trace.steps),
         cost=run.cost_usd,
         prompt_tokens=run.prompt_tokens,
@@ -47,7 +48,7 @@ def result_of(trace: Trace, task: Task) -> RunResult:
         calls=run.calls,
         latency_s=run.latency_s or 0.0,
         error=run.error,
-        abstained=any(item.abstained for item in trace.decisions),
+        abstained=any(item.abstained for item in acting),
         tags=run.tags,
         loaded=True,
     )

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, Self
 
 from agentnet.errors import InvalidInput
 from agentnet.graphs.pool import Pool, PoolHandle
 from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import Limits, TaskGraph
+from agentnet.registry.base import Registry
+from agentnet.registry.follow import Release
 from agentnet.routers.base import RouteOptions, Router
 from agentnet.runtime.aggregate import AggregationFunction
 from agentnet.runtime.batch import Progress, finished_before, identified, reporting, run_all
+from agentnet.runtime.checks import checked, current
 from agentnet.runtime.client import ModelClient
-from agentnet.runtime.compile import Compiled, compile_graph
+from agentnet.runtime.compile import Compiled
 from agentnet.runtime.engine import Engine
 from agentnet.runtime.events import Event
 from agentnet.runtime.execution import Execution
 from agentnet.runtime.limits import Ledger
 from agentnet.runtime.pool_log import PoolLog
 from agentnet.runtime.recording import Recorder, flush
+from agentnet.runtime.released import follow
 from agentnet.runtime.result import Observer, RunResult
-from agentnet.runtime.strategies import StrategyLike, check_agent, with_own
+from agentnet.runtime.strategies import StrategyLike
 from agentnet.runtime.streaming import blocking, events_of
 from agentnet.runtime.sync import run_sync
 
@@ -62,6 +68,8 @@ class Runtime:
         concurrency: int = 8,
         max_turns: int = 8,
         observers: Sequence[Observer] = (),
+        registry: Registry | str | Path | None = None,
+        refresh_s: float = 5.0,
     ) -> None:
         """Checks everything that can be checked before money is spent.
 
@@ -82,24 +90,16 @@ class Runtime:
             max_turns: Most graphs of one growing run.
             observers: Called with the result of every run that ended, failed ones too, on the run's own
                 thread: quick functions that never wait. What they raise is logged, and changes nothing.
+            registry: Where the router comes from, instead of ``router``: a `Registry`, its folder or its URL.
+                What is promoted there serves here without a restart.
+            refresh_s: Seconds between two looks at the registry, in a thread of its own.
 
         Raises:
             InvalidInput: a setting cannot be used (`PoolError` where an agent cannot be run).
+            RegistryError: nothing was promoted in the registry yet, or what serves there cannot be loaded.
         """
-        if not isinstance(pool, Pool | PoolHandle):
-            raise InvalidInput(f"a runtime needs a Pool or a PoolHandle; got {type(pool).__name__}.")
-        if sandbox not in ("strict", "unsafe"):
-            raise InvalidInput(f"sandbox is 'strict' or 'unsafe'; got {sandbox!r}.")
-        for name, value in (("concurrency", concurrency), ("max_turns", max_turns)):
-            if not isinstance(value, int) or value < 1:
-                raise InvalidInput(f"{name} must be a whole number from 1; got {value!r}.")
+        table = checked(pool, strategies, fallback, sandbox, concurrency=concurrency, max_turns=max_turns)
         self._pool = pool
-        table = with_own(strategies)
-        for agent in self.pool:
-            check_agent(agent, table)
-        _ = self.pool.backends
-        if fallback is not None:
-            self.pool[fallback]
         if client is None:
             from agentnet.runtime.clients.litellm_client import LiteLLMClient
 
@@ -121,20 +121,33 @@ class Runtime:
             checkpointer=checkpointer,
             observers=observers,
         )
+        follow(registry, self._engine, lambda: self.pool, refresh_s)
 
     @property
     def pool(self) -> Pool:
         """The pool that is served now."""
-        return self._pool.current if isinstance(self._pool, PoolHandle) else self._pool
+        return current(self._pool)
 
     @property
     def router(self) -> Router | None:
-        """The router that decides now; assign another to swap it while serving."""
+        """The router that decides now; assign another to swap it while serving, for runs that start then."""
         return self._engine.router
 
     @router.setter
     def router(self, router: Router | None) -> None:
-        self._engine.router = router
+        if self._engine.follower is not None:
+            raise InvalidInput("this runtime serves what its registry says: promote a version there.")
+        self._engine.take(Release(serving=router))
+
+    @property
+    def router_version(self) -> str | None:
+        """The version of the router that decides now; None without a router."""
+        return None if self.router is None else self.router.version
+
+    @property
+    def release(self) -> Release:
+        """The routers that serve now: with a registry, canary and shadow among them."""
+        return self._engine.release
 
     # -- one task ------------------------------------------------------------------------------
     async def arun(
@@ -189,9 +202,7 @@ class Runtime:
 
         seq = len(result.steps)
         run = self._execution(result.task, None, limits, result.tags, run_id=result.run_id, seq=seq)
-        run.decisions, run.steps = list(result.decisions), list(result.steps)
-        run.answer, run.abstained = result.answer, result.abstained
-        run.turn = sum(decision.router != "fallback" for decision in result.decisions) - 1
+        run.take_up(result)
         return await run.run(Command(resume=value))
 
     def resume(self, result: RunResult, value: Any = None, *, limits: Limits | None = None) -> RunResult:
@@ -229,8 +240,7 @@ class Runtime:
         tokens: bool = True,
     ) -> Iterator[Event]:
         """Does as `astream`, blocking."""
-        events = self.astream(task, graph, limits=limits, tags=tags, tokens=tokens)
-        yield from blocking(events)
+        yield from blocking(self.astream(task, graph, limits=limits, tags=tags, tokens=tokens))
 
     # -- many tasks ----------------------------------------------------------------------------
     async def abatch_iter(
@@ -338,23 +348,14 @@ class Runtime:
         `compile_graph`: ``checkpointer``, ``interrupt_before``, ``interrupt_after``, ``tokens``, ``name``.
         It runs under the runtime's limits; it is not recorded in the store.
         """
-        engine = self._engine
-        return compile_graph(
-            graph,
-            self.pool,
-            engine.client(engine.ledger),
-            aggregations=engine.aggregations,
-            strategies=engine.strategies,
-            sandbox=engine.sandbox,
-            **settings,
-        )
+        return self._engine.standalone(graph, self.pool, **settings)
 
     # -- end -----------------------------------------------------------------------------------
     async def aclose(self) -> None:
         """Writes what the store still holds and ends the runtime's threads; the store stays open."""
         await self._pool_log.aclose()
+        await asyncio.to_thread(self._engine.close)
         await flush(self.store)
-        self._engine.close()
 
     def close(self) -> None:
         """Does as `aclose`, blocking."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -19,10 +19,11 @@ from agentnet.graphs.agent import Agent
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task_graph import TaskGraph
 from agentnet.outcomes.choices import ChoiceLog
-from agentnet.traces.models import RUN_ITSELF, DecisionRow, OutcomeRow, PoolRow, RunRow
+from agentnet.traces.models import DecisionRow, OutcomeRow, PoolRow, RunRow
 from agentnet.traces.queries import one_kind, queries_of
 from agentnet.traces.reader import RunFilter
 from agentnet.traces.sampling import Sample
+from agentnet.traces.scores import merge_judgements
 from agentnet.traces.store import TraceStore
 
 MOST = 50_000
@@ -59,6 +60,7 @@ class Seen:
         kind: ``"live"``, ``"replayed"`` or ``"simulated"``.
         routers: Decisions by ``NAME VERSION``.
         agents: By agent, over the runs of it alone.
+        tags: [n] tags of the runs in the log, decision by decision.
     """
 
     decisions: int = 0
@@ -69,6 +71,7 @@ class Seen:
     kind: str = "live"
     routers: dict[str, int] = field(default_factory=dict)
     agents: dict[str, Total] = field(default_factory=dict)
+    tags: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON values."""
@@ -149,7 +152,7 @@ def _read(
                 f"the trace store has {seen.decisions} decisions of kind {seen.kind!r} and no score of any: "
                 "`agentnet traces score` makes scores."
             )
-        log = _build(connection, kept, graphs, f"{source} ({seen.kind})")
+        log, seen.tags = _build(connection, kept, f"{source} ({seen.kind})")
     seen.kept = len(log)
     return log, seen
 
@@ -211,32 +214,10 @@ def _decision(parts: list[Any]) -> tuple[_Row, str] | None:
         return None
     if len(parts) > 1 and any(part[3:5] != (turn, router) for part in parts):
         return None
-    score, weight = _score(parts, alone=graph.count('"agent"') == 1)
+    score, weight = merge_judgements((part[_OWN:] for part in parts), alone=graph.count('"agent"') == 1)
     chance = _NAN if propensity is None else propensity
     row = _Row(run_id, at, graph, chance, score, weight, _NAN if cost is None else float(cost))
     return row, f"{router} {version}" if version else router
-
-
-def _score(parts: list[Any], *, alone: bool) -> tuple[float, float]:
-    """Weighted mean of the judges' latest judgements, and their mean weight; NaN where there is none."""
-    latest: dict[tuple[str, int], tuple[float, float, float]] = {}
-    for part in parts:
-        step, judge, when, score, weight = part[_OWN:]
-        if judge is None or (step != RUN_ITSELF and not alone):
-            continue
-        key = (judge, step)
-        if key not in latest or latest[key][0] <= when:
-            latest[key] = (when, score, weight)
-    if not latest:
-        return _NAN, 1.0
-    if len(latest) == 1:
-        _, score, total = next(iter(latest.values()))
-        return (min(max(score, 0.0), 1.0), total) if total > 0 else (_NAN, 1.0)
-    total = sum(weight for _, _, weight in latest.values())
-    if total <= 0:
-        return _NAN, 1.0
-    score = sum(score * weight for _, score, weight in latest.values()) / total
-    return min(max(score, 0.0), 1.0), total / len(latest)
 
 
 def _count(seen: Seen, row: _Row, router: str, graphs: _Graphs) -> bool:
@@ -280,7 +261,10 @@ class _Graphs:
 
 
 # -- what is kept ------------------------------------------------------------------------------
-def _build(connection: Connection, kept: list[_Row], graphs: _Graphs, source: str) -> ChoiceLog:
+def _build(
+    connection: Connection, kept: list[_Row], source: str
+) -> tuple[ChoiceLog, tuple[Mapping[str, Any], ...]]:
+    """The log of the kept decisions, and their runs' tags."""
     texts = _texts(connection, [row.run_id for row in kept])
     rows = [row for row in kept if row.run_id in texts]
     if not rows:
@@ -296,7 +280,7 @@ def _build(connection: Connection, kept: list[_Row], graphs: _Graphs, source: st
             firsts.append(run)
         query.append(numbers[key])
     plans, plan = _plans([row.graph for row in rows])
-    return ChoiceLog.of(
+    log = ChoiceLog.of(
         queries_of(firsts, list(numbers)),
         _pool(connection, {run.pool_version for run in texts.values()}, plans),
         plans=plans,
@@ -309,6 +293,7 @@ def _build(connection: Connection, kept: list[_Row], graphs: _Graphs, source: st
         at=[row.at for row in rows],
         source=source,
     )
+    return log, tuple(texts[row.run_id].tags for row in rows)
 
 
 def _texts(connection: Connection, run_ids: list[str]) -> dict[str, Any]:

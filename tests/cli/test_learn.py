@@ -134,8 +134,6 @@ def test_encodings_are_kept_between_commands_where_a_folder_is_named(
 def test_unknown_routers_and_settings_are_told_what_there_is(cli: Any, pack: Path) -> None:
     done = cli("train", "knnn", "--data", pack, "--out", "r")
     assert done.status == 2 and "no router 'knnn'" in done.error and "kmeans" in done.error
-    done = cli("train", "linucb", "--data", pack, "--out", "r")
-    assert done.status == 2 and "not in this version" in done.error
     done = cli("train", "knn", "--data", pack, "--out", "r", "--set", "kk=3")
     assert done.status == 2 and "no setting 'kk'" in done.error and "temperature" in done.error
     done = cli("train", "knn", "--data", pack, "--out", "r", "--set", "k=many")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -17,9 +18,9 @@ from agentnet.graphs.agent import Agent, Backend
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task_graph import TaskGraph
 from agentnet.traces.importers.stream import csv_rows, json_values, opened
-from agentnet.traces.models import RunRow
+from agentnet.traces.models import PoolRow, RunRow
 from agentnet.traces.records import DecisionRecord, Record, RunRecord
-from agentnet.traces.sink import table_of
+from agentnet.traces.sink import insert_into, table_of
 from agentnet.traces.store import TraceStore
 
 Format = Literal["auto", "otel", "litellm", "pack"]
@@ -96,12 +97,8 @@ def import_log(
         report.runs = import_pack(path, store)
         return report
     batch = f"import:{path.name}"
-    if kind == "litellm":
-        from agentnet.traces.importers.litellm import litellm_records as read
-    else:
-        from agentnet.traces.importers.otel import otel_records as read
     waiting: list[Record] = []
-    for records in read(path, report):
+    for records in _reader(kind)(path, report):
         report.runs += 1
         waiting += [
             replace(item, batch_id=batch) if isinstance(item, RunRecord) else item for item in records
@@ -118,6 +115,21 @@ def import_log(
     return report
 
 
+def _reader(kind: str) -> Callable[[Path, ImportReport], Iterator[list[Record]]]:
+    if kind == "litellm":
+        from agentnet.traces.importers.litellm import litellm_records
+
+        return litellm_records
+    from agentnet.traces.importers.otel import otel_records
+
+    return otel_records
+
+
+_OTLP = frozenset({
+    "resourceSpans", "resource_spans", "resourceLogs", "resource_logs", "scopeSpans", "trace", "batches",
+})  # fmt: skip
+
+
 def detect(path: Path) -> Literal["otel", "litellm", "pack"]:
     """Returns what a file is, by its first values.
 
@@ -130,22 +142,13 @@ def detect(path: Path) -> Literal["otel", "litellm", "pack"]:
         keys = row.keys()
         if {"request_id", "startTime"} <= keys or {"request_id", "spend"} <= keys:
             return "litellm"
-        spans = {
-            "resourceSpans",
-            "resource_spans",
-            "resourceLogs",
-            "resource_logs",
-            "scopeSpans",
-            "trace",
-            "batches",
-        }
-        if keys & spans or {"traceId", "spanId"} <= keys or {"trace_id", "span_id"} <= keys:
+        if keys & _OTLP or {"traceId", "spanId"} <= keys or {"trace_id", "span_id"} <= keys:
             return "otel"
         if isinstance(row.get("context"), dict) and "trace_id" in row["context"]:
             return "otel"
     raise DataError(
-        f"{path} is neither OpenTelemetry spans (OTLP JSON) nor LiteLLM spend logs, as far as its first values "
-        "show; name the format with --format otel or --format litellm."
+        f"{path} is neither OpenTelemetry spans (OTLP JSON) nor LiteLLM spend logs, as far as its first "
+        "values show; name the format with --format otel or --format litellm."
     )
 
 
@@ -192,7 +195,7 @@ def to_propensity(value: Any) -> float | None:
 def decision(
     run_id: str, agents: Sequence[str], propensity: float | None, router: str
 ) -> DecisionRecord | None:
-    """Returns the decision behind a run of one agent; None for several: how they hung together is not told."""
+    """Returns the decision behind a run of one agent; None for several, whose graph is not told."""
     if len(agents) != 1:
         return None
     return DecisionRecord(
@@ -209,20 +212,11 @@ def _name_pool(store: TraceStore, batch: str, report: ImportReport) -> None:
     if not report.agents:
         return
     pool = Pool([_agent(name, model) for name, model in sorted(report.agents.items())])
-    holder = RunRecord(
-        run_id=run_id_of("pool", batch, pool.version),
-        started_at=1.0,
-        status="cancelled",
-        pool_version=pool.version,
-        pool=tuple(pool.to_list()),
-        kind="pool",
-    )
-    store.write(holder)  # a pool is stored with a run
-    store.flush()
-    runs = table_of(RunRow)
+    runs, pools = table_of(RunRow), table_of(PoolRow)
+    stored = {"pool_version": pool.version, "agents": pool.to_list(), "first_seen": time.time()}
     with store.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        connection.execute(insert_into(store.engine, pools).on_conflict_do_nothing(), [stored])
         connection.execute(update(runs).where(runs.c.batch_id == batch).values(pool_version=pool.version))
-        connection.execute(runs.delete().where(runs.c.run_id == holder.run_id))
 
 
 def _agent(name: str, model: str | None) -> Agent:

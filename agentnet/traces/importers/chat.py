@@ -35,8 +35,8 @@ def loaded(value: Any) -> Any:
 def turns_of(value: Any) -> Turns:
     """Returns the turns of messages in any of the usual forms.
 
-    OpenAI's (``role`` and ``content``, a text or a list of parts), OpenTelemetry's (``role`` and ``parts``), a
-    lone message, or a plain text, which is the user's.
+    OpenAI's (``role`` and ``content``, a text or a list of parts), OpenTelemetry's (``role`` and ``parts``),
+    a lone message, or a plain text, which is the user's.
 
     >>> turns_of([{"role": "user", "parts": [{"type": "text", "content": "Hi"}]}])
     [('user', 'Hi')]

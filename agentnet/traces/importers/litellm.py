@@ -2,8 +2,8 @@
 
 What stands in a row, as of LiteLLM 1.106 (``litellm/proxy/schema.prisma``): ``request_id``, ``call_type``,
 ``spend``, ``prompt_tokens``, ``completion_tokens``, ``startTime``, ``endTime``, ``request_duration_ms``,
-``model``, ``model_group``, ``custom_llm_provider``, ``metadata``, ``cache_hit``, ``request_tags``, ``messages``,
-``response``, ``proxy_server_request``, ``session_id``, ``status``. The proxy keeps prompts in
+``model``, ``model_group``, ``custom_llm_provider``, ``metadata``, ``cache_hit``, ``request_tags``,
+``messages``, ``response``, ``proxy_server_request``, ``session_id``, ``status``. The proxy keeps prompts in
 ``proxy_server_request`` (in ``messages`` for realtime calls and by older versions), and only where
 ``general_settings: store_prompts_in_spend_logs`` is true. ``api_key``, ``user``, ``end_user``, ``team_id``,
 ``requester_ip_address`` and ``api_base`` are never read.

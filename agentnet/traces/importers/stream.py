@@ -39,9 +39,10 @@ def opened(path: Path) -> Iterator[TextIO]:
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
-        stream: Any = gzip.open(path, "rb") if packed else path.open("rb")
-        with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="") as text:
-            yield text
+            raw.seek(0)
+            stream: Any = gzip.GzipFile(fileobj=raw) if packed else raw
+            with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="") as text:
+                yield text
     except (OSError, EOFError) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
 
