@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agentnet.graphs.task_graph import Aggregation, Edge, Limits, Node, StopCondition, TaskGraph
     from agentnet.outcomes.packs import load_outcomes
     from agentnet.outcomes.table import Outcomes
+    from agentnet.registry.base import open_registry
     from agentnet.routers.base import RouteOptions, Router
     from agentnet.routers.decision import Decision
     from agentnet.routers.registry import load_router, make_router
@@ -53,6 +54,7 @@ _HOME = {
     "load_outcomes": "agentnet.outcomes.packs",
     "load_router": "agentnet.routers.registry",
     "make_router": "agentnet.routers.registry",
+    "open_registry": "agentnet.registry.base",
 }
 
 __all__ = [
@@ -83,6 +85,7 @@ __all__ = [
     "load_outcomes",
     "load_router",
     "make_router",
+    "open_registry",
 ]
 
 

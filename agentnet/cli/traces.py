@@ -8,19 +8,24 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from agentnet.cli import score
 from agentnet.cli.options import DEFAULT_DB, console
+from agentnet.cli.score import Db
 
 if TYPE_CHECKING:
     from agentnet.traces.reader import RunTrace
     from agentnet.traces.stats import Totals
     from agentnet.traces.store import TraceStore
 
-app = typer.Typer(help="Look at, export and import logged runs.", no_args_is_help=True)
-Db = Annotated[str, typer.Option("--db", help="Trace database's URL.", envvar="AGENTNET_DB")]
+app = typer.Typer(help="Look at, score, export and import logged runs.", no_args_is_help=True)
+app.command("score")(score.score)
+app.command("agreement")(score.agreement)
+app.command("correct")(score.correct)
+app.command("sample-gold")(score.sample_gold)
 ID_SHOWN = 8
 """Characters of a run's id in lists; `show` takes the beginning of one."""
 
@@ -228,17 +233,49 @@ def export(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Folder of a data pack.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A log of OpenTelemetry or LiteLLM, or the folder of a data pack."
+        ),
+    ],
     db: Db = DEFAULT_DB,
+    format_: Annotated[
+        Literal["auto", "otel", "litellm", "pack"],
+        typer.Option("--format", help="What the file is; auto looks."),
+    ] = "auto",
 ) -> None:
-    """Read a data pack into a trace database, which is made if missing."""
-    from agentnet.traces.export import import_pack
+    """Read logs of other programs, or a data pack, into a trace database, which is made if missing.
+
+    OpenTelemetry GenAI spans (OTLP JSON, JSON lines) and LiteLLM spend logs (JSON, JSON lines, CSV), also
+    gzipped. Reading a file again changes nothing.
+
+    Example: agentnet traces import spans.jsonl --db sqlite:///agentnet.db
+    """
+    from agentnet.traces.importers.base import import_log
     from agentnet.traces.store import TraceStore
 
-    with TraceStore.open(db) as store, console(err=True).status(f"importing {file}"):
-        count = import_pack(file, store)
+    with TraceStore.open(db) as store, console(err=True).status(f"importing {file}") as status:
+        found = import_log(
+            file, store, format=format_, progress=lambda n: status.update(f"importing {file}: {n:,} runs")
+        )
         url = store.url
-    typer.echo(f"{count:,} runs -> {url}")
+    typer.echo(f"{found.runs:,} runs -> {url}")
+    if found.format == "pack":
+        return
+    named = ", ".join(sorted(found.agents)[:_NAMED])
+    more = f" and {len(found.agents) - _NAMED:,} more" if len(found.agents) > _NAMED else ""
+    typer.echo(f"  {found.format}, agents: {named}{more}")
+    for count, what in (
+        (found.judgements, "judgements came with them"),
+        (found.other, "rows or spans about something else"),
+        (found.without_text, "runs without task or answer: the log was written without contents"),
+        (found.bad, f"that cannot be read ({_short(found.first_bad, 200)})"),
+    ):
+        if count:
+            typer.echo(f"  {count:,} {what}")
+    if found.runs and not found.with_propensity:
+        typer.echo("  no probabilities of the choices: routers can learn from it, not be judged on it")
 
 
 def convert(

@@ -28,7 +28,7 @@ from agentnet.traces.store import TraceStore
 
 MOST = 50_000
 """Decisions that are kept of a log, unless told otherwise: what bounds the memory."""
-_PAGE = 4_000
+_PAGE = 1_000  # few enough that PostgreSQL looks decisions and judgements up by index
 _CHUNK = 500
 _GRAPHS = 4_096
 _NAN = float("nan")
