@@ -21,7 +21,10 @@ def root() -> None:
 def run(
     suite: Annotated[
         str,
-        typer.Argument(help="Name of a suite: routing, paths, onboarding, kgqa, topology, intents."),
+        typer.Argument(
+            help="Name of a suite: routing, paths, onboarding, kgqa, topology, intents, offpolicy, judges, "
+            "partial, online."
+        ),
     ],
     data: Annotated[
         list[str] | None,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -41,6 +43,7 @@ Context = Annotated[
     typer.Option("--context", exists=True, dir_okay=False, help="Text file with the task's context."),
 ]
 DEFAULT_DB = "sqlite:///agentnet.db"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 CACHE = "AGENTNET_CACHE"
 """Environment variable: folder of the encodings' cache, or ``off``."""
 
@@ -142,3 +145,23 @@ def parse_settings(items: list[str] | None) -> dict[str, str]:
             raise InvalidInput(f"--set takes key=value; got {item!r}.")
         pairs[key.strip()] = value.strip()
     return pairs
+
+
+def moment(text: str | None, option: str = "--since") -> float | None:
+    """Returns seconds since the epoch of a date, a time, or a span back from now (``7d``, ``12h``).
+
+    Raises:
+        InvalidInput: it is none of these.
+    """
+    if text is None:
+        return None
+    if span := re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip()):
+        return time.time() - float(span[1]) * _UNITS[span[2]]
+    from agentnet.learning.scoring.labels import read_time
+
+    try:
+        return read_time(text)
+    except ValueError:
+        raise InvalidInput(
+            f"{option} takes a date (2026-01-31), a time or a span (7d, 12h); got {text!r}."
+        ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,22 +14,26 @@ from agentnet.cli.options import (
     cache_folder,
     command_line,
     console,
+    moment,
     parse_settings,
     with_cache,
 )
-from agentnet.errors import InvalidInput
 
 if TYPE_CHECKING:
     from agentnet.outcomes.encoders import Encoder
     from agentnet.releases.learn import Release
     from agentnet.routers.base import Router
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-
 
 def learn(
     registry: Annotated[
-        str, typer.Option("--registry", metavar="DIR_OR_URL", help="Where versions are kept and served from.")
+        str,
+        typer.Option(
+            "--registry",
+            metavar="DIR_OR_URL",
+            envvar="AGENTNET_REGISTRY",
+            help="Where versions are kept and served from.",
+        ),
     ],
     db: Annotated[str, typer.Option("--db", help="Trace database's URL.", envvar="AGENTNET_DB")] = DEFAULT_DB,
     router: Annotated[
@@ -45,7 +48,7 @@ def learn(
         typer.Option("--gates", exists=True, dir_okay=False, help="TOML file of gates; see docs/release.md."),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", help="Only runs of the last while: 90m, 12h, 7d, 4w.")
+        str | None, typer.Option("--since", help="Only runs since then: 2026-01-31, or 12h, 7d, 4w.")
     ] = None,
     kind: Annotated[str | None, typer.Option("--kind", help="live, replayed or simulated runs.")] = None,
     most: Annotated[
@@ -58,6 +61,10 @@ def learn(
     canary: Annotated[
         float | None,
         typer.Option("--canary", min=0.0, max=1.0, help="Let it act on this share first, instead of on all."),
+    ] = None,
+    candidate: Annotated[
+        str | None,
+        typer.Option("--candidate", metavar="ID", help="Judge this version anew instead of training one."),
     ] = None,
     if_drift: Annotated[
         bool, typer.Option("--if-drift", help="Do nothing unless inputs, scores or prices have drifted.")
@@ -83,7 +90,7 @@ def learn(
 
     where: dict[str, Any] = {"kind": kind} if kind else {}
     if since is not None:
-        where["since"] = time.time() - _seconds(since)
+        where["since"] = moment(since)
     plan = Plan(
         router=router,
         settings=parse_settings(settings) if settings else None,
@@ -95,6 +102,7 @@ def learn(
         dry_run=dry_run,
         canary_share=canary,
         note=note,
+        candidate=candidate,
     )
     with TraceStore.open(db, create=False) as store:
         if if_drift and not _drifted(store, plan):
@@ -117,17 +125,6 @@ def learn(
     _show(release)
     if release.done == "conflict":
         raise typer.Exit(1)
-
-
-def _seconds(text: str) -> float:
-    """Seconds of ``7d`` and the like."""
-    try:
-        value = float(text[:-1]) * _UNITS[text[-1:]]
-    except (ValueError, KeyError):
-        raise InvalidInput(f"--since takes a number and one of s, m, h, d, w, as 7d; got {text!r}.") from None
-    if not value > 0:
-        raise InvalidInput(f"--since must be above 0; got {text!r}.")
-    return value
 
 
 def _encoder(router: Router) -> Encoder | None:
@@ -165,7 +162,7 @@ _TELL = {
     "promoted": "promoted: it serves now",
     "canary": "canary: it acts on a share of the tasks now",
     "shadow": "held as shadow: it watches, and does not act",
-    "held": "held: it is kept, and nothing serves yet; `agentnet registry promote` lets it serve all the same",
+    "held": "held: it is kept, and nothing serves yet (`agentnet registry promote` would let it)",
     "rejected": "rejected: what served goes on serving",
     "same": "the candidate is what serves already",
     "conflict": "somebody else released meanwhile: nothing was changed; run it again",

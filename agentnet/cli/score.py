@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from agentnet.cli.options import DEFAULT_DB, console
+from agentnet.cli.options import DEFAULT_DB, console, moment
 from agentnet.cli.score_tables import print_agreement, print_report
 from agentnet.errors import InvalidInput
 
@@ -40,7 +38,6 @@ WITH = (
     "name; judge:MODEL: a language model; labels:FILE: human labels; signals or signals:FILE: thumbs, "
     "ratings, edits, retries."
 )
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def score(
@@ -235,23 +232,8 @@ def _judge(name: str, agents: Path | None, budget: str | None, max_tokens: int) 
 
 
 def _where(since: str | None, router: str | None, kind: str | None) -> dict[str, Any]:
-    given = {"since": _time(since), "router": router, "kind": kind}
+    given = {"since": moment(since), "router": router, "kind": kind}
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _time(text: str | None) -> float | None:
-    if text is None:
-        return None
-    if span := re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip()):
-        return time.time() - float(span[1]) * _UNITS[span[2]]
-    from agentnet.learning.scoring.labels import read_time
-
-    try:
-        return read_time(text)
-    except ValueError:
-        raise InvalidInput(
-            f"--since takes a date (2026-01-31), a time or a span (7d, 12h); got {text!r}."
-        ) from None
 
 
 # -- what is done --------------------------------------------------------------------------------
