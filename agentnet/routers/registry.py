@@ -21,22 +21,22 @@ ROUTERS: dict[str, str] = {
     "cascade": "agentnet.routers.cascade:CascadeRouter",
     "vote": "agentnet.routers.vote:VoteRouter",
     "amro_s": "agentnet.routers.amro_s:AmroSRouter",
+    "mixed_effects": "agentnet.routers.mixed_effects:MixedEffectsRouter",
     "collective": "agentnet.routers.collective:CollectiveRouter",
     "graph_router": "agentnet.routers.graph_router:GraphRouter",
     "agent_router": "agentnet.routers.agent_router:AgentGraphRouter",
     "agp": "agentnet.routers.agp:AgpRouter",
     "topology": "agentnet.routers.topology_router:TopologyRouter",
     "tcar": "agentnet.routers.tcar:TcarRouter",
+    "linucb": "agentnet.routers.linucb:LinUcbRouter",
+    "thompson": "agentnet.routers.thompson:ThompsonRouter",
+    "eps_greedy": "agentnet.routers.eps_greedy:EpsGreedyRouter",
     "oracle": "agentnet.routers.oracle:OracleRouter",
 }
 """Dotted path of every router's class by its name."""
 
-RESERVED = (
-    "linucb",
-    "thompson",
-    "eps_greedy",
-)
-"""Names kept for routers that this version does not have yet."""
+RESERVED: tuple[str, ...] = ()
+"""Names kept for routers that this version does not have yet; none at present."""
 
 
 def router_names() -> tuple[str, ...]:

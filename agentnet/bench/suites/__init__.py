@@ -19,6 +19,11 @@ SUITES = {
     "kgqa": "agentnet.bench.suites.kgqa",
     "topology": "agentnet.bench.suites.topology",
     "intents": "agentnet.bench.suites.intents",
+    "online": "agentnet.bench.suites.online",
+    "promotion": "agentnet.releases.promotion_suite",
+    "offpolicy": "agentnet.bench.suites.offpolicy",
+    "judges": "agentnet.bench.suites.judges",
+    "partial": "agentnet.bench.suites.partial",
 }
 TAKES: Mapping[str, frozenset[str]] = {
     "kgqa": frozenset({"traces", "record", "model", "ablations"}),

@@ -1,0 +1,1 @@
+"""Contextual bandits: routers that learn from the score of the one agent that ran."""
