@@ -70,7 +70,8 @@ def batches(n: int, seed: int) -> Iterator[dict[str, list[dict[str, Any]]]]:
             at, cost = 1.7e9 + start + i, Decimal("0.0001") * int(1 + agent[i])
             rows["runs"].append(
                 {"run_id": run_id, "started_at": at, "ended_at": at + 1, "status": "ok", "task_text": asked,
-                 "task_history": [], "task_hash": task_hash(asked), "answer": "42", "pool_version": pool.version,
+                 "task_history": [], "task_hash": task_hash(asked), "answer": "42",
+                 "pool_version": pool.version,
                  "cost_usd": cost, "prompt_tokens": 50, "completion_tokens": 20, "calls": 1, "latency_s": 1.0,
                  "kind": "simulated", "tags": {}}
             )  # fmt: skip
@@ -112,10 +113,11 @@ def fill(url: str, n: int, seed: int) -> float:
 
 def measure(url: str, out: Path, most: int) -> dict[str, Any]:
     """Runs the command in a process of its own; returns its seconds, parts and peak memory."""
-    command = [sys.executable, "-m", "agentnet.cli.main", "learn", "--db", url, "--registry", str(out / "registry"),
-               "--router", "kmeans", "--set", "encoder=hash", "--most", str(most), "--out", str(out)]  # fmt: skip
+    command = [sys.executable, "-m", "agentnet.cli.main", "learn", "--db", url]
+    command += ["--registry", str(out / "registry"), "--router", "kmeans", "--set", "encoder=hash"]
+    command += ["--most", str(most), "--out", str(out)]
     start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment())
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
     seconds = time.perf_counter() - start
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
@@ -165,7 +167,8 @@ def main() -> None:
 
 def _print(rows: list[dict[str, Any]]) -> None:
     row = rows[-1]
-    line = f"{row['database']:>10} {row['traces']:>9,} traces: {row['seconds']:7.1f} s, peak {row['peak_mb']:.0f} MB"
+    line = f"{row['database']:>10} {row['traces']:>9,} traces: {row['seconds']:7.1f} s"
+    line += f", peak {row['peak_mb']:.0f} MB"
     before = [r for r in rows[:-1] if r["database"] == row["database"] and r["traces"] * 10 == row["traces"]]
     if before:
         ratio = row["seconds"] / before[0]["seconds"]

@@ -21,8 +21,10 @@ from agentnet.cli.options import (
 
 if TYPE_CHECKING:
     from agentnet.outcomes.encoders import Encoder
-    from agentnet.releases.learn import Release
+    from agentnet.outcomes.table import Outcomes
+    from agentnet.releases.learn import Plan, Release
     from agentnet.routers.base import Router
+    from agentnet.traces.store import TraceStore
 
 
 def learn(
@@ -58,6 +60,17 @@ def learn(
         str | None,
         typer.Option("--held-out", help="Pack with outcomes of all agents; its split test is evidence, too."),
     ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option("--prior", help="Pack of public outcomes of agents of these names, for a cold start."),
+    ] = None,
+    prior_weight: Annotated[
+        float, typer.Option("--prior-weight", min=0.0, help="Decisions of each agent the prior counts for.")
+    ] = 50.0,
+    recalibrate: Annotated[
+        bool,
+        typer.Option("--recalibrate", help="Curves by agent and slice, from half of what is held out."),
+    ] = False,
     canary: Annotated[
         float | None,
         typer.Option("--canary", min=0.0, max=1.0, help="Let it act on this share first, instead of on all."),
@@ -103,10 +116,15 @@ def learn(
         canary_share=canary,
         note=note,
         candidate=candidate,
+        recalibrate=recalibrate,
+        prior_weight=prior_weight,
     )
     with TraceStore.open(db, create=False) as store:
-        if if_drift and not _drifted(store, plan):
-            return
+        if if_drift:
+            after = _drifted(store, plan)
+            if after is None:
+                return
+            plan = after
         book = open_registry(registry)
         try:
             with console(err=True).status("reading traces") as status:
@@ -116,6 +134,7 @@ def learn(
                     plan,
                     encoder=_encoder,
                     held_out=load_outcomes(held_out) if held_out else None,
+                    prior=_prior(prior, store),
                     say=status.update,
                 )
         finally:
@@ -134,15 +153,36 @@ def _encoder(router: Router) -> Encoder | None:
     return None
 
 
-def _drifted(store: Any, plan: Any) -> bool:
+def _prior(pack: str | None, store: TraceStore) -> Outcomes | None:
+    if pack is None:
+        return None
+    from agentnet.outcomes.packs import load_outcomes
+    from agentnet.releases.priors import public_prior
+    from agentnet.traces.choices import newest_pool
+
+    outcomes = load_outcomes(pack)
+    return public_prior(outcomes, newest_pool(store) or outcomes.pool)
+
+
+def _drifted(store: TraceStore, plan: Plan) -> Plan | None:
+    """The plan for what came after the latest change; None where nothing has drifted."""
+    from dataclasses import replace
+
     from agentnet.releases.drift import drift_of
+    from agentnet.releases.drift import moment as shown
 
     report = drift_of(store, most=plan.most, **plan.where)
     for line in report.lines():
         typer.echo(line)
     if not report.drifted:
         typer.echo("nothing has drifted: nothing is learned.")
-    return bool(report.drifted)
+        return None
+    changes = [finding.since.high for finding in report.alarms if finding.since is not None]
+    if not changes:
+        return plan
+    since = max(*changes, plan.where.get("since", 0.0))
+    typer.echo(f"learning from runs since {shown(since)}")
+    return replace(plan, where={**plan.where, "since": since})
 
 
 def _write(release: Release, out: Path) -> None:

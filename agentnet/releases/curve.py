@@ -75,6 +75,9 @@ class LearningCurve:
         """Returns the answer for people."""
         if self.pays_from is None:
             return f"not yet visible: no gain over {self.against} in sight"
+        fewest = self.points[0].n
+        if self.visible and self.pays_from < fewest:
+            return f"pays from no more than {fewest:,} traces, the fewest looked at, against {self.against}"
         end = "more than this log can tell" if self.high is None else _count(self.high)
         span = f"{_count(self.low)} to {end}"
         told = f"about {_count(self.pays_from)} traces ({span})"
@@ -181,10 +184,12 @@ class _Shared:
 def _with_crossing(
     points: list[Point], rows: Floats, against: str, notes: list[str], rng: np.random.Generator
 ) -> LearningCurve:
-    """Fits the curve, and its crossing's interval by resampling the held-out decisions for all points alike."""
+    """Fits the curve, and its crossing's interval by resampling held-out decisions, for all points alike."""
     n = np.array([point.n for point in points], np.float64)
     gain = np.array([point.gain for point in points])
-    weight = 1 / np.maximum(np.array([point.high - point.low for point in points]), 1e-6) ** 2
+    # A router that chooses as the old one does has an interval of no width: it is not infinitely sure.
+    wide = np.array([point.high - point.low for point in points])
+    weight = 1 / np.maximum(wide, max(float(np.median(wide)) / 2, 1e-6)) ** 2
     limit, scale, power = fit_power_law(n, gain, weight)
     crossing = _crossing(limit, scale, power, n[-1])
     # Shifts of the whole mean, so that what an estimator does beyond a mean of rows stays in place.
@@ -262,11 +267,14 @@ def curve_section(curve: LearningCurve) -> str:
     told = [
         page.paragraph(f"How many traces until it pays: {curve.line()}."),
         plots.line_plot(
-            series, x_label="decisions learned from", y_label=f"gain in score over {curve.against}", log_x=True
+            series,
+            x_label="decisions learned from",
+            y_label=f"gain in score over {curve.against}",
+            log_x=True,
         ),
         page.paragraph(
-            "Each point is a router of this kind, fitted on a part of the log and estimated off-policy on the "
-            "held-out decisions, with its 95% interval. The crossing's interval knows the chance of the "
+            "Each point is a router of this kind, fitted on a part of the log and estimated off-policy on "
+            "the held-out decisions, with its 95% interval. The crossing's interval knows the chance of the "
             "held-out decisions, not that of the draw of the parts.", muted=True,
         ),
     ]  # fmt: skip
@@ -275,7 +283,7 @@ def curve_section(curve: LearningCurve) -> str:
 
 
 def curve_or_note(*args: Any, **how: Any) -> str:
-    """Returns the section, or one that says why there is no curve; arguments are those of `learning_curve`."""
+    """Returns the section, or one that says why there is none; arguments as of `learning_curve`."""
     try:
         return curve_section(learning_curve(*args, **how))
     except AgentnetError as error:

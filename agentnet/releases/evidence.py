@@ -126,7 +126,10 @@ def decide_on(
 
 
 def weighted_calibration_error(predicted: Floats, score: Floats, weight: Floats) -> float | None:
-    """Expected calibration error of weighted rows, in bins of equal weight; None for too few of them.
+    """Expected calibration error of weighted rows beyond chance, in bins of equal weight.
+
+    A bin's gap is never 0, be the predictions ever so right: what chance alone makes of it is taken off its
+    square. None for too few rows.
 
     Args:
         predicted: [n] predicted scores.
@@ -141,5 +144,6 @@ def weighted_calibration_error(predicted: Floats, score: Floats, weight: Floats)
     p, y, w = p[order], y[order], w[order]
     ahead = np.cumsum(w) / w.sum()
     which = np.minimum((ahead * _BINS - 1e-9).astype(int), _BINS - 1)
-    gaps = np.abs(np.bincount(which, w * (p - y)))
-    return float(gaps.sum() / w.sum())
+    gap = np.bincount(which, w * (p - y))
+    chance = np.bincount(which, (w * (p - y)) ** 2) - gap**2 / np.bincount(which)
+    return float(np.sqrt(np.maximum(gap**2 - np.maximum(chance, 0), 0)).sum() / w.sum())

@@ -191,6 +191,8 @@ def _quality(gates: Gates, facts: Facts) -> Check:
     if found is None:
         return Check("quality", None, "the log cannot tell: " + ("; ".join(facts.refused) or "no evidence"))
     told = f"gain {found.gain:+.4f} [{found.low:+.4f}, {found.high:+.4f}] ({found.source})"
+    if found.error == 0 == found.gain:
+        return Check("quality", None, f"it chooses as what serves does ({found.source}): nothing is gained")
     if found.effective < gates.min_effective:
         few = f"only {found.effective:.0f} effective decisions, {gates.min_effective} are asked for"
         return Check("quality", None, f"{told}: {few}")

@@ -20,16 +20,19 @@ from agentnet.outcomes.table import Outcomes
 from agentnet.registry.base import Registry
 from agentnet.registry.records import Serving
 from agentnet.releases.arms import with_arms
-from agentnet.releases.candidate import Candidate, parts, train_candidate
+from agentnet.releases.candidate import Candidate, parts, recalibrated, train_candidate
 from agentnet.releases.evidence import Pairs, decide_on, held_out_pairs, paired_facts
 from agentnet.releases.gates import Facts, Gates, Verdict, judge
 from agentnet.releases.logged import logged_facts
 from agentnet.releases.paired import read_pairs
+from agentnet.releases.priors import WEIGHT
 from agentnet.routers.base import Router
 from agentnet.traces.choices import MOST, Seen, newest_pool, read_choices
 from agentnet.traces.store import TraceStore
 
 Say = Callable[[str], None]
+LEAST_EXPLORED = 0.005
+"""Probability of every agent from which on a log can tell of it."""
 FIRST = "kmeans"
 """Kind of the first candidate, where none is named and nothing serves yet."""
 
@@ -51,6 +54,9 @@ class Plan:
             serve at once.
         note: Written to the version.
         candidate: Id of a version to judge anew, such as a shadow that has been watched, instead of training.
+        recalibrate: Whether half of the held-out questions fit curves by agent and slice; the other half
+            judges.
+        prior_weight: How many decisions of each agent a prior counts for.
     """
 
     router: str | None = None
@@ -64,6 +70,8 @@ class Plan:
     canary_share: float | None = None
     note: str = ""
     candidate: str | None = None
+    recalibrate: bool = False
+    prior_weight: float = WEIGHT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,6 +162,7 @@ def learn(
     encoder: Callable[[Router], Encoder | None] = lambda router: None,
     held_out: Outcomes | None = None,
     pairs: Pairs | None = None,
+    prior: Outcomes | None = None,
     say: Say = lambda told: None,
 ) -> Release:
     """Trains a candidate from traces, judges it by the gates, and releases it if they let it.
@@ -170,6 +179,7 @@ def learn(
         encoder: Returns the encoder that a router is to use, for example one with a cache; None its own.
         held_out: A pack with outcomes of all agents; only its split ``test`` is looked at.
         pairs: Tasks on which both routers' choices were run and scored; None takes those in the store.
+        prior: What is known of the agents from elsewhere (`agentnet.releases.priors`), for a cold start.
         say: Is told what is being done.
 
     Raises:
@@ -185,7 +195,9 @@ def learn(
     pool = newest_pool(store) or log.pool
     log, unmixed = with_arms(log, seen.tags, registry, pool)
     learnable, held = parts(log)
-    candidate = _candidate(plan, registry, serving, learnable, pool, encoder, clock)
+    candidate = _candidate(plan, registry, serving, learnable, pool, encoder, prior, clock)
+    if plan.recalibrate:
+        candidate, held = recalibrated(candidate, held, pool)
     clock.start("judge", f"judging it on {len(held):,} held-out decisions")
     if serving is not None and (own := encoder(serving)) is not None:
         serving.use_encoder(own)
@@ -205,12 +217,31 @@ def learn(
         seen=seen,
         used=(len(learnable), len(held)),
         chosen=report.chosen if report is not None else {},
-        notes=(*(report.notes if report is not None else ()), *unmixed),
+        notes=(
+            *(report.notes if report is not None else ()),
+            *unmixed,
+            *_certain(candidate.router, held, pool),
+        ),
         seconds=clock.seconds,
         state=state,
         candidate=(candidate, learnable, held),
     )
     return release if plan.dry_run else act(release, registry, plan)
+
+
+def _certain(router: Router, held: ChoiceLog, pool: Pool) -> tuple[str, ...]:
+    """A note where the candidate's own log would say nothing of other choices."""
+    if not len(held):
+        return ()
+    tasks = held.queries.tasks()[:1]
+    scores = router.score_batch(tasks, pool)
+    chances = router.chances(tasks, pool, scores, router.options)
+    if chances is not None and float(chances.min()) >= LEAST_EXPLORED:
+        return ()
+    return (
+        "its log will hardly show what other agents can do: serve it beside a canary, or let a bandit with a "
+        "floor serve, or the next candidate cannot be judged from it",
+    )
 
 
 def _candidate(
@@ -220,6 +251,7 @@ def _candidate(
     learnable: ChoiceLog,
     pool: Pool,
     encoder: Callable[[Router], Encoder | None],
+    prior: Outcomes | None,
     clock: _Clock,
 ) -> Candidate:
     """A router just trained, or the version that is to be judged again."""
@@ -233,7 +265,7 @@ def _candidate(
     clock.start("fit", f"fitting {kind} on {len(learnable):,} decisions")
     return train_candidate(
         learnable, pool, router=kind, settings=settings, seed=plan.seed, device=plan.device,
-        encoder=encoder,
+        encoder=encoder, prior=prior, prior_weight=plan.prior_weight,
     )  # fmt: skip
 
 
@@ -276,9 +308,9 @@ def act(release: Release, registry: Registry, plan: Plan) -> Release:
     if release.version == state.serving:
         return replace(release, done="same")
     reason = release.verdict.reason
-    registry.add(
-        candidate.router, parent=state.serving, data=candidate.data, metrics=release.to_dict(), note=plan.note
-    )
+    metrics = release.to_dict()
+    del metrics["done"]  # what is done with it from here on stands in the history
+    registry.add(candidate.router, parent=state.serving, data=candidate.data, metrics=metrics, note=plan.note)
     try:
         if release.verdict.action == "reject":
             registry.reject(release.version, reason=reason)

@@ -28,7 +28,10 @@ def logged_facts(judged: Judged, gates: Gates, *, vectors: NDArray[np.float32] |
     log = judged.log
     share = judged.new.share
     serving_share = judged.old.share if judged.old is not None else {}
-    compared = compare_policies(log, judged.new, judged.old, vectors=vectors, level=gates.level)
+    # A question that comes again is no new evidence on its own: decisions are grouped by question.
+    compared = compare_policies(
+        log, judged.new, judged.old, vectors=vectors, level=gates.level, groups=log.query
+    )
     if not compared.answered:
         return Facts(gain=None, refused=compared.refusals, share=share, serving_share=serving_share)
     gain = Gain(
@@ -81,7 +84,9 @@ def _cost_rise(
     log = judged.log
     if np.isnan(log.cost[log.judged]).any():
         return None
-    found = compare_policies(log, judged.new, judged.old, metric="cost", vectors=vectors, level=gates.level)
+    found = compare_policies(
+        log, judged.new, judged.old, metric="cost", vectors=vectors, level=gates.level, groups=log.query
+    )
     if not found.answered or not found.old.value > 0:
         return None
     base = found.old.value

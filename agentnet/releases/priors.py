@@ -58,7 +58,7 @@ def public_prior(
     source = [same.get(name, name) for name in pool.names]
     if not any(name in public.agents for name in source):
         raise DataError(
-            "no agent of the pool has public outcomes: name those that are the same with --same-as OWN=PUBLIC."
+            "no agent of the pool has public outcomes: name those that are the same (same_as, OWN=PUBLIC)."
         )
     rows = np.flatnonzero((public.queries.split != "test") & (hash_split(public.queries.text) != "test"))
     if len(rows) > most:
@@ -78,9 +78,7 @@ def public_prior(
         ),
         pool=pool,
         score=columns(taken.score).astype(np.float32),
-        cost=_priced(
-            columns(taken.cost), columns(taken.prompt_tokens), columns(taken.completion_tokens), pool
-        ),
+        cost=_priced(pool, *(columns(m) for m in (taken.cost, taken.prompt_tokens, taken.completion_tokens))),
         propensity=columns(taken.propensity).astype(np.float32),
         weight=np.nan_to_num(columns(taken.weight), nan=1.0).astype(np.float32),
         source=f"prior {public.source}".strip(),

@@ -182,7 +182,8 @@ def write_report(results: Row, path: Path) -> None:
         "Simulated releases: an old and a new router are fitted on one half of a recorded pack; the old "
         "one writes a log on queries drawn from the other half, exploring on a fifth or a half of them; the "
         "gates see that log, or 5,000 tasks on which both choices were run. The true gain is the mean over "
-        "the half. Detectable gains: smallest, median, largest over the releases. Other gates than that of quality "
+        "the half. Detectable gains: smallest, median, largest over the releases. Other gates than that of "
+        "quality "
         "(slices, collapse) may stop a better router, too."
     )
     page.write_page(path, title="Promotion gates", lead=note, sections=sections)

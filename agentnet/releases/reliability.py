@@ -108,8 +108,8 @@ def reliability(log: ChoiceLog, predicted: Mapping[str, Floats], *, seed: int = 
     """Compares predictions with logged scores; each decision weighs one over its propensity.
 
     The calibration error of an agent is the mean |predicted - actual| over bins of equal weight. With few
-    decisions noise alone makes it larger than zero: compare stages, not with zero. Intervals are by bootstrap
-    over the queries (Efron 1979), the same draws for all stages.
+    decisions noise alone makes it larger than zero: compare stages, not with zero. Intervals are by the
+    basic bootstrap over the queries (Davison and Hinkley 1997, section 5.2), the same draws for all stages.
 
     Args:
         log: Decisions that none of the predictions was learned from.
@@ -154,7 +154,7 @@ def reliability(log: ChoiceLog, predicted: Mapping[str, Floats], *, seed: int = 
         stages=stages,
         agents=tuple(found),
         error={stage: _interval(mean) for stage, mean in means.items()},
-        change=_interval(means[last] - means[before]),
+        change=_interval(means[last] - means[before], least=-1.0),
         n=sum(values),
     )
 
@@ -189,9 +189,11 @@ def _errors(p: Floats, y: Floats, share: Floats, which: NDArray[np.intp]) -> Flo
     return error
 
 
-def _interval(error: Floats) -> Error:
-    low, high = np.quantile(error[1:], [0.025, 0.975])
-    return Error(float(error[0]), float(low), float(high))
+def _interval(error: Floats, *, least: float = 0.0) -> Error:
+    """The basic bootstrap interval: noise makes these errors larger, and more so in a resample."""
+    value = float(error[0])
+    low, high = (2 * value - float(end) for end in np.quantile(error[1:], [0.975, 0.025]))
+    return Error(value, max(low, least), max(high, least))
 
 
 def _bins(p: Floats, y: Floats, weight: Floats, which: NDArray[np.intp]) -> Iterable[Bin]:

@@ -107,7 +107,7 @@ def joined(first: ChoiceLog, second: ChoiceLog) -> ChoiceLog:
         history=first.queries.history + second.queries.history,
         task=first.queries.task + second.queries.task,
     )
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate((getattr(first, name), getattr(second, name)))
         for name in ("plan", "propensity", "score", "cost", "weight", "at")
     }

@@ -26,6 +26,7 @@ from agentnet.routers.decision import Decision, Feedback, Scores
 if TYPE_CHECKING:
     from agentnet.outcomes.encoders import Encoder
     from agentnet.routers.gnn.plan import TrainingOptions
+    from agentnet.routers.partial import FeedbackMode
     from agentnet.routers.reasoning.model import RouterModel
 
 
@@ -119,6 +120,12 @@ class Router(ABC):
     """False for routers that can serve before there is any outcome."""
     recipes: ClassVar[tuple[str, ...]] = ()
     """Values of the setting ``recipe``, where there are several."""
+    partial_feedback: ClassVar[FeedbackMode] = "observed"
+    """What ``feedback="auto"`` means in `fit`; see `agentnet.routers.partial`."""
+    weighting_power: ClassVar[float] = 0.5
+    """Exponent of the inverse propensity in `fit` with weights; 1 for routers that look at no task."""
+    uses_propensities: ClassVar[bool] = False
+    """Whether it takes propensities into account by itself, so that `fit` leaves the weights alone."""
 
     def __init__(self) -> None:
         self.options = RouteOptions()
@@ -145,7 +152,15 @@ class Router(ABC):
         """Takes progress, log and checkpoint for the next `fit`; ignored by those that train no network."""
 
     # -- learning ------------------------------------------------------------------------------
-    def fit(self, outcomes: Outcomes, pool: Pool, *, seed: int = 0, device: str = "auto") -> FitReport:
+    def fit(
+        self,
+        outcomes: Outcomes,
+        pool: Pool,
+        *,
+        seed: int = 0,
+        device: str = "auto",
+        feedback: FeedbackMode = "auto",
+    ) -> FitReport:
         """Learns from outcomes; all selection happens inside ``train`` and ``val``.
 
         Args:
@@ -153,15 +168,21 @@ class Router(ABC):
             pool: The agents, with descriptions and prices.
             seed: Makes the fit deterministic.
             device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+            feedback: How logs in which not every agent ran are learned from: ``"observed"`` ignores
+                propensities, ``"weighted"`` and ``"doubly_robust"`` use them, ``"auto"`` is the router's own
+                way (`partial_feedback`). Full matrices are the same under all; see
+                `agentnet.routers.partial`.
         """
+        from agentnet.routers.partial import prepare
         from agentnet.routers.persist import fingerprint
 
         start = time.perf_counter()
         seen = self._visible(outcomes)
-        report = self._fit(seen, pool, seed=seed, device=device)
+        given, notes = prepare(self, seen, feedback=feedback, seed=seed)
+        report = self._fit(given, pool, seed=seed, device=device)
         self.training = Training.of(seen, pool)
         self.version = fingerprint(self)
-        return replace(report, seconds=time.perf_counter() - start)
+        return replace(report, seconds=time.perf_counter() - start, notes=(*report.notes, *notes))
 
     def _visible(self, outcomes: Outcomes) -> Outcomes:
         """Returns the rows that may be learned from: all but the split ``test``."""

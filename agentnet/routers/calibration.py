@@ -6,7 +6,7 @@ strictly increasing and the same for all agents, so that it never changes which 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -37,7 +37,7 @@ class Calibration:
     (array([0.25]), None)
     """
 
-    kind: Literal["none", "platt", "isotonic"] = "none"
+    kind: Literal["none", "platt", "isotonic", "agents"] = "none"
     slope: float = 1.0
     offset: float = 0.0
     x: tuple[float, ...] = ()
@@ -62,6 +62,18 @@ class Calibration:
         calibrated: Floats = 1 / (1 + np.exp(-(self.slope * odds + self.offset)))
         return calibrated
 
+    def apply_to(
+        self, raw: Floats, agents: Sequence[str], vectors: NDArray[np.float32] | None = None
+    ) -> Floats:
+        """Returns calibrated scores of named agents; one curve is the same for all of them.
+
+        Args:
+            raw: [n, A] raw scores.
+            agents: The A names, for curves by agent.
+            vectors: [n, d] the tasks' encodings, for offsets by slice.
+        """
+        return self.apply(raw)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON values."""
         return {
@@ -74,7 +86,11 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
-        """Builds a calibration from `to_dict`."""
+        """Builds a calibration, of one curve or of one by agent, from `to_dict`."""
+        if data["kind"] == "agents":
+            from agentnet.routers.agent_calibration import AgentCalibration
+
+            return AgentCalibration.from_dict(data)
         x, y = (tuple(float(value) for value in data[key]) for key in ("x", "y"))
         return cls(data["kind"], float(data["slope"]), float(data["offset"]), x, y)
 

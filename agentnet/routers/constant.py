@@ -20,6 +20,8 @@ from agentnet.routers.single import SingleRouter
 class ConstantRouter(SingleRouter):
     """Predicts each agent's mean score and mean cost; looks at no task."""
 
+    weighting_power = 1.0
+
     def _learn(self, outcomes: Outcomes, *, seed: int, device: str) -> FitReport:
         split = outcomes.queries.split
         return FitReport(

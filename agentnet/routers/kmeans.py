@@ -101,6 +101,7 @@ class KmeansRouter(EncodedRouter[_View]):
     """
 
     name = "kmeans"
+    partial_feedback = "doubly_robust"
     _groups: Groups
     _centroids: Vectors
 

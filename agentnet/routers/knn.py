@@ -92,6 +92,7 @@ class KnnRouter(EncodedRouter[_View]):
     """
 
     name = "knn"
+    partial_feedback = "doubly_robust"
     _rows: Rows
 
     def __init__(

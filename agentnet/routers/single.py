@@ -116,11 +116,12 @@ class SingleRouter(Router):
         """Predicts score and cost of every agent; see `Router.score_batch`."""
         if self.needs_fit:
             self._check_fitted()
-        raw, cost = self._predict(tasks, pool, self._encode(tasks, vectors))
+        vectors = self._encode(tasks, vectors)
+        raw, cost = self._predict(tasks, pool, vectors)
         return Scores(
             agents=pool.names,
             raw=raw,
-            calibrated=self.calibration.apply(raw),
+            calibrated=self.calibration.apply_to(raw, pool.names, vectors),
             cost=cost,
             known=self.stats.known(pool),
             calibration_id=self.calibration.id,

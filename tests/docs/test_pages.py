@@ -24,7 +24,14 @@ FILE = re.compile(r"`((?:agentnet|tests|examples|docs|scripts|benches)/[\w./-]*)
 MACHINE = re.compile(
     r"(?<![\w.])/(?:work|root|home/\w+|mnt|Users/\w+)\b|[A-Z]:\\Users|(?<![\w./])\.\./shared\b"
 )
-NO_MODULE = ("agentnet.db", "agentnet.yaml", "agentnet.toml")
+NO_MODULE = (
+    "agentnet.db",
+    "agentnet.yaml",
+    "agentnet.toml",
+    "agentnet.scorers",
+    "agentnet.propensity",
+    "agentnet.router",
+)
 
 
 def identity(page: Path) -> str:

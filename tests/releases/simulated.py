@@ -29,12 +29,13 @@ class TopicEncoder:
     name, dim = "topics", 8
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        topics = list(TOPICS)
+        topic = {word: t for t, name in enumerate(TOPICS) for word in (name, *TOPICS[name].split())}
         found = np.zeros((len(texts), 8))
         for i, text in enumerate(texts):
             words = text.split()
-            found[i] = 0.1 * np.sin(float(words[-1]) * np.arange(1, 9))
-            found[i, topics.index(words[0])] += 1
+            number = float(words[-1]) if words[-1].isdigit() else float(len(text))
+            found[i] = 0.1 * np.sin(number * np.arange(1, 9))
+            found[i, topic.get(words[0], 7)] += 1
         unit = found / np.linalg.norm(found, axis=1, keepdims=True)
         vectors: NDArray[np.float32] = unit.astype(np.float32)
         return vectors

@@ -74,7 +74,8 @@ def test_the_interval_of_the_change_point_holds_the_truth() -> None:
 # -- reports -----------------------------------------------------------------------------------
 def test_without_drift_there_are_no_more_alarms_than_the_level() -> None:
     level = 0.1  # high, so that 200 logs can tell a rate above it
-    reports = [drift_of_log(simulate(480, s, epsilon=0.9), encoder=TopicEncoder(), level=level) for s in range(200)]
+    logs = (simulate(480, seed, epsilon=0.9) for seed in range(200))
+    reports = [drift_of_log(log, encoder=TopicEncoder(), level=level) for log in logs]
     alarms = sum(report.drifted for report in reports)
     assert np.mean([len(report.findings) for report in reports]) > 7
     assert alarms <= 200 * level + 3 * np.sqrt(200 * level * (1 - level))
@@ -237,3 +238,13 @@ def test_learn_does_nothing_unless_something_drifted(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "nothing has drifted" in done.output
     assert not registry.exists()
+
+
+@pytest.mark.postgres
+def test_postgresql_tells_the_same(broken: str, postgres_url: str) -> None:
+    fill(postgres_url, simulate(1600, 7, broken=0, loss=0.45))
+    reports = []
+    for url in (broken, postgres_url):
+        with TraceStore.open(url, create=False) as store:
+            reports.append(drift_of(store))
+    assert reports[0].to_dict() == reports[1].to_dict()

@@ -67,9 +67,10 @@ def test_recalibration_is_measured_on_the_other_half() -> None:
     assert name is not None and found.stages == ("raw", "calibrated", "by agent")
     assert found.n < 0.6 * len(broken)
     assert found.change.high < 0
-    drawing = make_router("random")
-    drawing.fit(log.to_outcomes(), log.pool)
-    other, none = recalibrated_reliability(drawing, broken, broken.pool)
+    paths = make_router("amro_s")
+    paths.fit(simulate(200, 4).to_outcomes(), log.pool)
+    some = broken.take(np.arange(600))
+    other, none = recalibrated_reliability(paths, some, broken.pool)
     assert none is None and other.stages == ("raw", "calibrated")
 
 

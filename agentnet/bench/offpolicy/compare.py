@@ -126,9 +126,10 @@ class PolicyComparison:
     def lines(self) -> list[str]:
         """Returns the comparison for people, a line each."""
         unit = " USD" if self.metric == "cost" else ""
+        form = ".3g" if unit else ".4f"
         lines = [
-            f"smallest gain this log can detect: {self.detectable:.4f}{unit} (80% power); effective sample "
-            f"size where the two differ: {self.ess:,.0f}"
+            f"smallest gain this log can detect: {self.detectable:{form}}{unit} (80% power); effective "
+            f"sample size where the two differ: {self.ess:,.0f}"
         ]
         if self.answered:
             lines.append(f"{self.metric}, {self.difference.line(unit)}")

@@ -62,7 +62,8 @@ class Estimate:
         >>> Estimate("dr", 0.5, 0.4, 0.6, 0.05).line()
         'dr 0.5000 [0.4000, 0.6000]'
         """
-        return f"{self.name} {self.value:.4f} [{self.low:.4f}, {self.high:.4f}]{unit}"
+        form = ".3g" if unit else ".4f"  # sums of money may be tiny
+        return f"{self.name} {self.value:{form}} [{self.low:{form}}, {self.high:{form}}]{unit}"
 
 
 def t_quantile(level: float, freedom: float) -> float:
