@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from sqlalchemy import insert, text
 from agentnet.graphs.agent import Agent
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task_graph import TaskGraph
+from agentnet.outcomes.encoders import make_encoder
 from agentnet.traces.models import DecisionRow, OutcomeRow, PoolRow, RunRow, StepRow
 from agentnet.traces.records import task_hash
 from agentnet.traces.sink import table_of
@@ -134,6 +134,15 @@ def measure(url: str, out: Path, most: int) -> dict[str, Any]:
     }
 
 
+def encoding_seconds(most: int) -> float:
+    """Seconds that encoding as many texts as are kept takes; it is part of fitting and judging."""
+    texts = [row["task_text"] for rows in batches(most, 0) for row in rows["runs"]]
+    encoder = make_encoder("hash")
+    start = time.perf_counter()
+    encoder.encode(texts)
+    return time.perf_counter() - start
+
+
 def _environment() -> dict[str, str]:
     import os
 
@@ -160,7 +169,8 @@ def main() -> None:
                 found = measure(url, Path(scratch) / f"{kind}{n}", given.most)
                 results["rows"].append({"database": kind, "traces": n, "made_s": made, **found})
                 _print(results["rows"])
-    results["self_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    results["encoding_s"] = encoding_seconds(given.most)
+    print(f"encoding {given.most:,} texts takes {results['encoding_s']:.1f} s of each")
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
 

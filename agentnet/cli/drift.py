@@ -8,18 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from agentnet.cli.options import DEFAULT_DB, Seed, cache_folder, command_line
-from agentnet.errors import InvalidInput
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+from agentnet.cli.options import DEFAULT_DB, Seed, cache_folder, command_line, moment
 
 
 def drift(
     db: Annotated[str, typer.Option("--db", help="Trace database's URL.", envvar="AGENTNET_DB")] = DEFAULT_DB,
-    since: Annotated[
+    recent: Annotated[
         str | None,
         typer.Option(
-            "--since", help="The recent window: 12h, 7d, 4w; default: the latest quarter of the runs."
+            "--recent", help="Start of the recent window: 12h, 7d, 2026-01-31; default: the latest quarter."
         ),
     ] = None,
     reference: Annotated[
@@ -40,7 +37,7 @@ def drift(
 ) -> None:
     """Tell whether tasks, agents' scores or prices have drifted, how much, and since when.
 
-    Example: agentnet drift --db sqlite:///agentnet.db --since 7d --reference 30d
+    Example: agentnet drift --db sqlite:///agentnet.db --recent 7d --reference 30d
     """
     from agentnet.bench.files import write_json
     from agentnet.outcomes.encoders import CachedEncoder, make_encoder
@@ -48,11 +45,9 @@ def drift(
     from agentnet.traces.store import TraceStore
 
     where: dict[str, Any] = {"kind": kind} if kind else {}
-    recent_from = None if since is None else time.time() - _seconds("--since", since)
-    if reference is not None:
-        where["since"] = (time.time() if recent_from is None else recent_from) - _seconds(
-            "--reference", reference
-        )
+    recent_from, now = moment(recent, "--recent"), time.time()
+    if (start := moment(reference, "--reference")) is not None:
+        where["since"] = (now if recent_from is None else recent_from) - (now - start)
     made = make_encoder(encoder)
     if not encoder.startswith("hash"):  # that one is quicker than a cache
         made = CachedEncoder(made, cache_folder())
@@ -72,16 +67,3 @@ def drift(
         write_json(out / "drift.json", report.to_dict() | {"command": command_line()})
         lead = f"{report.reference['runs']:,} runs before, {report.recent['runs']:,} recent ones"
         write_page(out / "drift.html", title="Drift", lead=lead, sections=drift_sections(report))
-
-
-def _seconds(option: str, text: str) -> float:
-    """Seconds of ``7d`` and the like."""
-    try:
-        value = float(text[:-1]) * _UNITS[text[-1:]]
-    except (ValueError, KeyError):
-        raise InvalidInput(
-            f"{option} takes a number and one of s, m, h, d, w, as 7d; got {text!r}."
-        ) from None
-    if not 0 < value < float("inf"):
-        raise InvalidInput(f"{option} must be above 0; got {text!r}.")
-    return value

@@ -47,7 +47,7 @@ def learn(
     ] = None,
     gates: Annotated[
         Path | None,
-        typer.Option("--gates", exists=True, dir_okay=False, help="TOML file of gates; see docs/release.md."),
+        typer.Option("--gates", dir_okay=False, help="TOML file of gates; see docs/release.md."),
     ] = None,
     since: Annotated[
         str | None, typer.Option("--since", help="Only runs since then: 2026-01-31, or 12h, 7d, 4w.")

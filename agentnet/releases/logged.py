@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 SLICES = 6
 """Slices that unlabelled tasks are divided into, by their encodings."""
 _MOST_SLICES = 20
+_SURE = 4.0
+"""Standard errors by which equal choices must exceed chance."""
 
 
 def logged_facts(judged: Judged, gates: Gates, *, vectors: NDArray[np.float32] | None = None) -> Facts:
@@ -28,9 +30,9 @@ def logged_facts(judged: Judged, gates: Gates, *, vectors: NDArray[np.float32] |
     log = judged.log
     share = judged.new.share
     serving_share = judged.old.share if judged.old is not None else {}
-    # A question that comes again is no new evidence on its own: decisions are grouped by question.
+    groups = log.query if tied(log) else None
     compared = compare_policies(
-        log, judged.new, judged.old, vectors=vectors, level=gates.level, groups=log.query
+        log, judged.new, judged.old, vectors=vectors, level=gates.level, groups=groups
     )
     if not compared.answered:
         return Facts(gain=None, refused=compared.refusals, share=share, serving_share=serving_share)
@@ -53,12 +55,27 @@ def logged_facts(judged: Judged, gates: Gates, *, vectors: NDArray[np.float32] |
         )  # fmt: skip
     return Facts(
         gain=gain,
-        cost_rise=_cost_rise(judged, gates, vectors),
+        cost_rise=_cost_rise(judged, gates, vectors, groups),
         share=share,
         serving_share=serving_share,
         calibration_error=_calibration_error(judged),
         slices=slices,
     )
+
+
+def tied(log: ChoiceLog) -> bool:
+    """Whether a question that comes again is given the same plan more often than its probability says.
+
+    Routers that draw by a hash of the task do so: then asking again adds nothing, and the decisions on a
+    question are one piece of evidence. Each decision on a question is compared with the next one on it.
+    """
+    order = np.lexsort((log.at, log.query))
+    again = log.query[order][1:] == log.query[order][:-1]
+    chance = log.propensity[order][:-1][again]
+    same = (log.plan[order][1:] == log.plan[order][:-1])[again]
+    known = (chance > 0) & (chance < 1)
+    expected, spread = chance[known].sum(), (chance * (1 - chance))[known].sum()
+    return bool(spread > 0 and same[known].sum() - expected > _SURE * np.sqrt(spread))
 
 
 def slices_of(log: ChoiceLog, vectors: NDArray[np.float32] | None) -> dict[str, NDArray[np.bool_]]:
@@ -78,14 +95,17 @@ def slices_of(log: ChoiceLog, vectors: NDArray[np.float32] | None) -> dict[str, 
 
 
 def _cost_rise(
-    judged: Judged, gates: Gates, vectors: NDArray[np.float32] | None
+    judged: Judged,
+    gates: Gates,
+    vectors: NDArray[np.float32] | None,
+    groups: NDArray[np.intp] | None,
 ) -> tuple[float, float, float] | None:
     """Relative difference of USD a task with its interval; None where the log cannot tell."""
     log = judged.log
     if np.isnan(log.cost[log.judged]).any():
         return None
     found = compare_policies(
-        log, judged.new, judged.old, metric="cost", vectors=vectors, level=gates.level, groups=log.query
+        log, judged.new, judged.old, metric="cost", vectors=vectors, level=gates.level, groups=groups
     )
     if not found.answered or not found.old.value > 0:
         return None

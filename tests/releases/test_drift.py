@@ -226,7 +226,7 @@ def test_the_command_prints_and_writes(broken: str, tmp_path: Path) -> None:
     assert "Drift was found" in (out / "drift.html").read_text()
     told = CliRunner().invoke(app, ["drift", "--db", broken, "--json"])
     assert json.loads(told.output)["drifted"] is True
-    wrong = CliRunner().invoke(app, ["drift", "--db", broken, "--since", "soon"])
+    wrong = CliRunner().invoke(app, ["drift", "--db", broken, "--recent", "soon"])
     assert isinstance(wrong.exception, InvalidInput)
 
 

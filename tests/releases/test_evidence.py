@@ -18,7 +18,7 @@ from agentnet.releases.evidence import (
     weighted_calibration_error,
 )
 from agentnet.releases.gates import Gates
-from agentnet.releases.logged import logged_facts, slices_of
+from agentnet.releases.logged import logged_facts, slices_of, tied
 from agentnet.routers.policy import Policy
 from agentnet.routers.registry import make_router
 
@@ -128,3 +128,17 @@ def test_slices_without_labels_come_from_the_encodings() -> None:
     assert len(found) == 6
     assert sum(found.values()).tolist() == [1] * m  # type: ignore[attr-defined]
     assert slices_of(log, None) == {}
+
+
+@pytest.mark.parametrize("tie", [False, True])
+def test_questions_that_always_get_the_same_agent_are_noticed(tie: bool) -> None:
+    rng = np.random.default_rng(0)
+    query = rng.integers(50, size=1000)
+    drawn = rng.random(50)[query] if tie else rng.random(1000)
+    ids = np.arange(50).astype(str)
+    log = ChoiceLog.of(
+        Queries(query_id=ids, text=tuple(ids), split=np.full(50, "test")), POOL,
+        plans=[TaskGraph.of([name]) for name in POOL.names], query=query, plan=drawn < 0.3,
+        propensity=np.where(drawn < 0.3, 0.3, 0.7), score=np.ones(1000), at=np.arange(1000),
+    )  # fmt: skip
+    assert tied(log) is tie
