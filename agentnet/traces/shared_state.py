@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, case, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from agentnet.errors import InvalidInput
@@ -86,14 +86,12 @@ class SharedState:
         Raises:
             StoreError: the database cannot be read.
         """
-        mine = _STATES.c.name == self.name
-        whole = select(_STATES.c.version, _STATES.c.payload).where(mine, _STATES.c.version > newer_than)
+        # One statement: between two, a commit could make the version new and leave the payload out.
+        payload = case((_STATES.c.version > newer_than, _STATES.c.payload), else_=None)
+        query = select(_STATES.c.version, payload).where(_STATES.c.name == self.name)
         with self._database() as engine, engine.connect() as connection:
-            found = connection.execute(whole).first()
-            if found is None:
-                version = connection.execute(select(_STATES.c.version).where(mine)).scalar()
-                return int(version or 0), None
-            return int(found[0]), found[1]
+            found = connection.execute(query).first()
+            return (0, None) if found is None else (int(found[0]), found[1])
 
     async def aread(self, *, newer_than: int = -1) -> tuple[int, bytes | None]:
         """`read` without blocking the event loop."""
