@@ -31,8 +31,8 @@ demo: $(DEMO_STAMP) ## the whole circle with a real language model on this CPU: 
 
 install: $(STAMP) ## make the virtual environment with everything for development
 
-test: $(STAMP) ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(STAMP) ## the whole test suite, in two processes
+	$(BIN)/python scripts/run_tests.py
 
 lint: $(STAMP) ## ruff: style, imports, docstrings, complexity
 	$(BIN)/ruff check .

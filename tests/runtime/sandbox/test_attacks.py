@@ -112,7 +112,7 @@ def test_no_way_to_start_a_process_or_a_thread_is_left(run):
 def test_an_endless_loop_ends(run):
     result = run("while True: pass", cpu_s=1)
     assert result.status == "timeout"
-    assert 0.9 < result.cpu_s < 10
+    assert 0.5 < result.cpu_s < 10  # what is read at its end may lag behind the limit that ended it
 
 
 def test_an_endless_loop_that_ignores_the_warning_ends(run):
