@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ def main() -> int:
     first = [str(path) for path in paths if path.name in FIRST]
     rest = [str(path) for path in paths if path.name not in FIRST]
     command = [sys.executable, "-m", "pytest", *options]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # more would be in each other's way
     with tempfile.TemporaryFile() as output:
         beside = subprocess.Popen([*command, *first], stdout=output, stderr=subprocess.STDOUT)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
@@ -194,6 +196,8 @@ def _plan(
     if kind == "verifier" and rest:
         from agentnet.learning.scoring.scorers import load_scorer
 
+        if os.getcwd() not in sys.path:  # a program that stands beside the database
+            sys.path.insert(0, os.getcwd())
         return load_scorer(rest), None
     if kind == "judge" and rest:
         return _judge(rest, agents, budget, max_tokens), None
