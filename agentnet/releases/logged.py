@@ -37,7 +37,8 @@ def logged_facts(judged: Judged, gates: Gates, *, vectors: NDArray[np.float32] |
     if not compared.answered:
         return Facts(gain=None, refused=compared.refusals, share=share, serving_share=serving_share)
     gain = Gain(
-        gain=compared.value,
+        gain=(compared.low + compared.high)
+        / 2,  # unbiased; the recommended value leans on a model of the scores
         low=compared.low,
         high=compared.high,
         error=compared.se,
