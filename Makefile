@@ -48,7 +48,7 @@ types: $(STAMP) ## mypy, strict
 check: lint types test ## what continuous integration runs, less the demo
 
 bench: $(STAMP) ## the speed benches; each prints ratios against a named reference
-	@for bench in knn overhead store amro_s gnn; do echo "== $$bench"; $(BIN)/python benches/$$bench.py || exit 1; done
+	@for bench in knn overhead store amro_s gnn learn; do echo "== $$bench"; $(BIN)/python benches/$$bench.py || exit 1; done
 
 stress: $(STAMP) ## twenty to a thousand live tasks at once over eight loopback backends (about 50 minutes)
 	$(BIN)/python benches/stress.py

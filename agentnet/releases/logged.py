@@ -36,9 +36,10 @@ def logged_facts(judged: Judged, gates: Gates, *, vectors: NDArray[np.float32] |
     )
     if not compared.answered:
         return Facts(gain=None, refused=compared.refusals, share=share, serving_share=serving_share)
+    # The middle is the doubly robust estimate, unbiased; the recommended value leans on a model.
+    middle = (compared.low + compared.high) / 2
     gain = Gain(
-        gain=(compared.low + compared.high)
-        / 2,  # unbiased; the recommended value leans on a model of the scores
+        gain=middle,
         low=compared.low,
         high=compared.high,
         error=compared.se,
