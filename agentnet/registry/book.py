@@ -162,14 +162,28 @@ class BookRegistry(Registry):
     def promote(self, version_id: str, *, expect: int | None = None, reason: str = "") -> Serving:
         """Lets a version serve; see `Registry.promote`."""
         found = self.version(version_id).id
-        make: Callable[[Book], Book] = lambda book: book.promoted(found)  # noqa: E731
-        return self._change(Step(action="promote", version=found, make=make, expect=expect, reason=reason))
+        return self._change(
+            Step(
+                action="promote",
+                version=found,
+                make=lambda book: book.promoted(found),
+                expect=expect,
+                reason=reason,
+            )
+        )
 
     def shadow(self, version_id: str | None, *, expect: int | None = None, reason: str = "") -> Serving:
         """Lets a version decide beside the serving one; see `Registry.shadow`."""
         found = None if version_id is None else self.version(version_id).id
-        make: Callable[[Book], Book] = lambda book: book.shadowed(found)  # noqa: E731
-        return self._change(Step(action="shadow", version=found, make=make, expect=expect, reason=reason))
+        return self._change(
+            Step(
+                action="shadow",
+                version=found,
+                make=lambda book: book.shadowed(found),
+                expect=expect,
+                reason=reason,
+            )
+        )
 
     def canary(
         self, version_id: str | None, share: float = 0.0, *, expect: int | None = None, reason: str = ""
@@ -179,9 +193,15 @@ class BookRegistry(Registry):
         if found is not None and not 0 < share <= 1:
             raise InvalidInput(f"a canary's share of the tasks is above 0 and at most 1; got {share!r}.")
         share = share if found else 0.0
-        make: Callable[[Book], Book] = lambda book: book.tried(found, share)  # noqa: E731
         return self._change(
-            Step(action="canary", version=found, make=make, expect=expect, reason=reason, share=share)
+            Step(
+                action="canary",
+                version=found,
+                make=lambda book: book.tried(found, share),
+                expect=expect,
+                reason=reason,
+                share=share,
+            )
         )
 
     def rollback(self, *, expect: int | None = None, reason: str = "") -> Serving:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 
 from agentnet.graphs.final_answer import final_answer
 from agentnet.graphs.normalise import normalise_text
@@ -20,7 +19,6 @@ _LEADING = frozenset({
 })  # fmt: skip
 _SHORT = 6
 """Words of an answer that is taken as it is where it holds no verb."""
-_VERDICTS = (["yes"], ["no"])
 
 
 def is_binary(question: str) -> bool:
@@ -65,19 +63,3 @@ def exact_match(answer: str, gold: str) -> float:
     1.0
     """
     return float(normalise_text(answer) == normalise_text(gold))
-
-
-def token_f1(answer: str, gold: str) -> float:
-    """Returns the harmonic mean of precision and recall over the normalised words, in [0, 1].
-
-    As in the evaluation of SQuAD (Rajpurkar et al. 2016) and, for yes and no, of HotpotQA (Yang et al.
-    2018), where a verdict is right or wrong as a whole.
-
-    >>> round(token_f1("in Los Angeles", "Los Angeles, California"), 3), token_f1("yes, both", "yes")
-    (0.667, 0.0)
-    """
-    mine, theirs = normalise_text(answer).split(), normalise_text(gold).split()
-    if not mine or not theirs or mine in _VERDICTS or theirs in _VERDICTS:
-        return float(mine == theirs)
-    shared = (Counter(mine) & Counter(theirs)).total()
-    return 2 * shared / (len(mine) + len(theirs))

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from agentnet.bench.kgqa.answers import token_f1
 from agentnet.bench.kgqa.passages import cut, parse
 from agentnet.errors import DataError
 from agentnet.graphs.pool import Pool
 from agentnet.graphs.task import Task
 from agentnet.graphs.task_graph import TaskGraph
+from agentnet.learning.scoring.metrics import token_f1
 from agentnet.outcomes.packs import load_queries
 from agentnet.runtime.result import RunResult
 from agentnet.runtime.runtime import Runtime

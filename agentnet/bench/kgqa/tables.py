@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.bench.kgqa.answers import exact_match, token_f1
+from agentnet.bench.kgqa.answers import exact_match
 from agentnet.bench.kgqa.record import Item, batch_of
 from agentnet.errors import DataError
 from agentnet.graphs.pool import Pool
+from agentnet.learning.scoring.metrics import token_f1
 from agentnet.outcomes.table import Outcomes
 from agentnet.traces.export import to_outcomes
 from agentnet.traces.store import TraceStore

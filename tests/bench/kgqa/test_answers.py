@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from agentnet.bench.kgqa.answers import exact_match, shorten, token_f1
+from agentnet.bench.kgqa.answers import exact_match, shorten
+from agentnet.learning.scoring.metrics import token_f1
 
 
 @pytest.mark.parametrize(

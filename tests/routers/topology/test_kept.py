@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from agentnet.routers.topology.bank import BETA, NEVER, Bank
@@ -88,6 +89,14 @@ def test_single_scores_from_kept_projections_are_those_of_one_pass() -> None:
         seats, expected = net.seats(agents), net(tasks(), agents).sigmoid()
     found = torch.from_numpy(net.scores(tasks(), seats)).float()
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    # In any batch the same, to rounding: products of another shape may be added up in another order.
-    one = net.scores(tasks()[:1], seats)
-    np.testing.assert_allclose(one, net.scores(tasks(), seats)[:1], atol=1e-6)
+    # In any batch the same, wherever a logit does not lie between two of its four digits.
+    one, clear = net.scores(tasks()[:1], seats), _clear(net.read(tasks()[:1], seats))
+    assert clear.any()
+    assert one[clear].tolist() == net.scores(tasks(), seats)[:1][clear].tolist()
+
+
+def _clear(logits: Tensor) -> NDArray[np.bool_]:
+    """Whether rounding to four digits goes the same way also when the last bits differ."""
+    beyond = np.modf(np.abs(logits.detach().double().numpy()) * 1e4)[0]
+    clear: NDArray[np.bool_] = np.abs(beyond - 0.5) > 0.05
+    return clear
