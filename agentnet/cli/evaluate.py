@@ -92,7 +92,7 @@ def _off_policy(
 ) -> None:
     """Estimates from the traces of other routers what this one would have scored."""
     from agentnet.bench.files import write_json
-    from agentnet.bench.offpolicy import compare_policies
+    from agentnet.bench.offpolicy import compare_policies, reduce_vectors
     from agentnet.outcomes.table import SPLITS
     from agentnet.routers.policy import policy_of
     from agentnet.routers.registry import load_router
@@ -101,18 +101,22 @@ def _off_policy(
     if split not in (*SPLITS, "all"):
         raise InvalidInput(f"no split {split!r}; there are {', '.join(SPLITS)} and all.")
     router = load_router(folder)
-    other = load_router(against) if against is not None else None
+    routers = [router] if against is None else [router, load_router(against)]
     found = []
     with console(err=True).status(f"judging {router.name} on {data}"):
         log, seen = read_choices(data)
         log = log if split == "all" else log.split(split)
         tasks = log.queries.tasks()
-        for one in (router, other) if other is not None else (router,):
+        for one in routers:
             with_cache(one)
+        encoded = router.encode(tasks)
+        for one in routers:
             dial = one if cost_weight is None else one.with_options(cost_weight=cost_weight)
-            found.append(policy_of(dial, tasks, one.training_pool))
-        compared = compare_policies(log, *found, vectors=router.encode(tasks))
-        cost = compare_policies(log, *found, metric="cost", vectors=router.encode(tasks))
+            vectors = encoded if one is router else None
+            found.append(policy_of(dial, tasks, one.training_pool, vectors=vectors))
+        features = None if encoded is None else reduce_vectors(encoded)
+        compared = compare_policies(log, *found, vectors=features)
+        cost = compare_policies(log, *found, metric="cost", vectors=features)
     report = {
         "schema_version": 1, "router": router.name, "router_version": router.version, "split": split,
         "command": command_line(), "log": log.describe(), "seen": seen.to_dict(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.bench.offpolicy import compare_policies
+from agentnet.bench.offpolicy import compare_policies, reduce_vectors
 from agentnet.bench.offpolicy.estimators import effective_sample_size
 from agentnet.outcomes.choices import ChoiceLog
 from agentnet.releases.evidence import Judged, weighted_calibration_error
@@ -31,8 +31,9 @@ def logged_facts(judged: Judged, gates: Gates, *, vectors: NDArray[np.float32] |
     share = judged.new.share
     serving_share = judged.old.share if judged.old is not None else {}
     groups = log.query if tied(log) else None
+    features = None if vectors is None else reduce_vectors(vectors)
     compared = compare_policies(
-        log, judged.new, judged.old, vectors=vectors, level=gates.level, groups=groups
+        log, judged.new, judged.old, vectors=features, level=gates.level, groups=groups
     )
     if not compared.answered:
         return Facts(gain=None, refused=compared.refusals, share=share, serving_share=serving_share)
@@ -57,7 +58,7 @@ def logged_facts(judged: Judged, gates: Gates, *, vectors: NDArray[np.float32] |
         )  # fmt: skip
     return Facts(
         gain=gain,
-        cost_rise=_cost_rise(judged, gates, vectors, groups),
+        cost_rise=_cost_rise(judged, gates, features, groups),
         share=share,
         serving_share=serving_share,
         calibration_error=_calibration_error(judged),
@@ -99,7 +100,7 @@ def slices_of(log: ChoiceLog, vectors: NDArray[np.float32] | None) -> dict[str, 
 def _cost_rise(
     judged: Judged,
     gates: Gates,
-    vectors: NDArray[np.float32] | None,
+    features: Floats | None,
     groups: NDArray[np.intp] | None,
 ) -> tuple[float, float, float] | None:
     """Relative difference of USD a task with its interval; None where the log cannot tell."""
@@ -107,7 +108,7 @@ def _cost_rise(
     if np.isnan(log.cost[log.judged]).any():
         return None
     found = compare_policies(
-        log, judged.new, judged.old, metric="cost", vectors=vectors, level=gates.level, groups=groups
+        log, judged.new, judged.old, metric="cost", vectors=features, level=gates.level, groups=groups
     )
     if not found.answered or not found.old.value > 0:
         return None
